@@ -1,0 +1,1 @@
+"""What every layer may use: errors, progress, atomic files, the cache folder, downloads."""

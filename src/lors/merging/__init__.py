@@ -1,0 +1,1 @@
+"""The mathematics of merging and its engine: tensors and names, nothing of speech."""

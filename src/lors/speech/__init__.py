@@ -1,0 +1,1 @@
+"""Data and models of speech: manifests, audio, fine-tuning, decoding, scores."""

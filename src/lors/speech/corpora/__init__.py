@@ -1,0 +1,1 @@
+"""One reader per corpus: what a corpus ships, read into utterances."""

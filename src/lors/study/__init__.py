@@ -1,0 +1,1 @@
+"""Whole experiments: several models trained, merged, evaluated and reported together."""
