@@ -1,7 +1,6 @@
 """Fetch a file once: with progress, going on where it stopped, verified before it takes its name."""
 
 import http.client
-import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -45,7 +44,7 @@ def download(urls: Sequence[str], destination: Path, sha256: str | None = None) 
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ValueError) as error:
             failures.append(f"{url} ({_reason(error)})")
             continue
-        os.replace(partial, destination)
+        partial.replace(destination)
         return destination
     raise DownloadError(f"{destination.name} could not be fetched; tried {'; '.join(failures)}.")
 
@@ -72,7 +71,9 @@ def _fetch(url: str, partial: Path, name: str) -> None:
             raise ValueError(f"the connection closed after {received} of {left} bytes")
 
 
-def _copy(read: Callable[[int], bytes], write: Callable[[bytes], int], advance: Callable[[float], None]) -> int:
+def _copy(
+    read: Callable[[int], bytes], write: Callable[[bytes], int], advance: Callable[[float], None]
+) -> int:
     received = 0
     while block := read(_BLOCK):
         write(block)

@@ -1,0 +1,36 @@
+# Everything runs in .venv, made here on first use; nothing is installed outside this folder.
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/pip --disable-pip-version-check --no-cache-dir
+
+.PHONY: quickstart test lint format clean
+
+quickstart: $(VENV)/.runtime  ## real Whisper, real speech: two experts, five merges, one table, one chart
+	$(VENV)/bin/lors quickstart --out quickstart
+
+test: $(VENV)/.development    ## every test, the whole path on real weights and real voices included
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/.development    ## style, types, direction of the layers
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: $(VENV)/.development
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+clean:
+	rm -rf $(VENV) quickstart
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.development: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@ $(VENV)/.runtime

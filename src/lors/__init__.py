@@ -1,0 +1,55 @@
+"""LoRS: merge fine-tuned speech models into one multilingual, multitask model.
+
+The public functions are those behind the commands, with the same names and arguments:
+
+    lors.prepare_prompts    `lors prepare prompts`
+    lors.finetune           `lors finetune`
+    lors.merge              `lors merge`
+    lors.evaluate           `lors evaluate`
+
+Importing `lors` loads neither torch nor transformers; each function loads what it needs when first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from lors.version import __version__
+
+if TYPE_CHECKING:
+    from lors.base.errors import LorsError, UsageError
+    from lors.merging.engine import merge
+    from lors.merging.recipe import Recipe
+    from lors.speech.corpora.prompts import prepare_prompts
+    from lors.speech.evaluation import evaluate
+    from lors.speech.finetuning import finetune
+
+_HOMES = {
+    "LorsError": "lors.base.errors",
+    "UsageError": "lors.base.errors",
+    "Recipe": "lors.merging.recipe",
+    "merge": "lors.merging.engine",
+    "prepare_prompts": "lors.speech.corpora.prompts",
+    "finetune": "lors.speech.finetuning",
+    "evaluate": "lors.speech.evaluation",
+}
+
+__all__ = [
+    "LorsError",
+    "Recipe",
+    "UsageError",
+    "__version__",
+    "evaluate",
+    "finetune",
+    "merge",
+    "prepare_prompts",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lors' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,5 @@
+"""`python -m lors` is `lors`."""
+
+from lors.cli.main import main
+
+main()

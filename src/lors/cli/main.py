@@ -1,0 +1,51 @@
+"""The `lors` command: its sub-commands, and the one place where an error becomes a sentence."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from lors.base.errors import LorsError
+from lors.base.files import describe_os_error
+from lors.base.progress import say
+from lors.version import __version__
+
+app = typer.Typer(
+    name="lors",
+    help="Merge fine-tuned speech models into one multilingual, multitask model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lors {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; a mistake ends in one sentence, never in a traceback."""
+    try:
+        app()
+    except LorsError as error:
+        say(f"lors: {error}")
+        sys.exit(error.exit_code)
+    except OSError as error:
+        say(f"lors: {describe_os_error(error)}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
