@@ -1,0 +1,195 @@
+"""Read a checkpoint directory lazily: headers when it is opened, a tensor's bytes when it is asked for."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from lors.base.errors import LorsError, UsageError
+from lors.base.files import read_json, sha256_of
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """What the header says of one tensor."""
+
+    dtype: str
+    """Safetensors' name of the format: "F32", "F16", "BF16" …."""
+    shape: tuple[int, ...]
+    file: Path
+    """The weight file that holds it."""
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A directory of safetensors weights, open for reading from any thread."""
+
+    directory: Path
+    tensors: dict[str, TensorInfo]
+    """Every tensor, sorted by name."""
+    _handles: dict[Path, Any] = field(repr=False, compare=False)
+
+    def read(self, name: str) -> torch.Tensor:
+        """The tensor `name` on the CPU, in its stored dtype; KeyError where there is none.
+
+        Its memory is the file's own, mapped and private to this process: do not change it in place.
+        """
+        return self._handles[self.tensors[name].file].get_tensor(name)
+
+    def files(self) -> list[Path]:
+        """The weight files, sorted by name."""
+        return sorted(self._handles)
+
+    def sha256(self) -> str:
+        """One digest over the weight files: of one file its own sha256, else of all names and digests."""
+        return digest_of_files(self.files())
+
+
+def open_checkpoint(directory: Path) -> Checkpoint:
+    """Open the weights of a checkpoint directory: `model.safetensors`, or shards named by an index.
+
+    Raises:
+        UsageError: `directory` is no directory, or holds no safetensors weights.
+        LorsError: a file is truncated or damaged, a shard is missing; the message names the file.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise UsageError(f"{directory}: no such directory; expected a checkpoint directory with {WEIGHTS}.")
+    tensors: dict[str, TensorInfo] = {}
+    handles: dict[Path, Any] = {}
+    for path, wanted in _weight_files(directory).items():
+        found = read_header(path)
+        if missing := sorted((wanted or set()) - found.keys()):
+            raise LorsError(
+                f"{path}: the tensor '{missing[0]}' that {INDEX} expects here is missing"
+                f"{_and_more(missing)}; fetch the checkpoint again."
+            )
+        tensors.update((name, info) for name, info in found.items() if wanted is None or name in wanted)
+        handles[path] = _open(path)
+    if not tensors:
+        raise LorsError(f"{directory}: its weight files hold no tensor.")
+    return Checkpoint(directory, dict(sorted(tensors.items())), handles)
+
+
+def read_header(path: Path) -> dict[str, TensorInfo]:
+    """The tensors that the header of one safetensors file lists, checked against the file's size.
+
+    The layout: 8 bytes, the header's length (little endian); the header, JSON; the tensors' bytes.
+
+    Raises:
+        LorsError: the file cannot be read, is no safetensors file, or is truncated.
+    """
+    try:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or 8 + length > size:
+                raise LorsError(_damaged(path, f"{size:,} bytes cannot hold the header they announce", size))
+            header = json.loads(file.read(length))
+        header.pop("__metadata__", None)
+        tensors = {
+            name: TensorInfo(
+                entry["dtype"],
+                tuple(entry["shape"]),
+                path,
+                entry["data_offsets"][1] - entry["data_offsets"][0],
+            )
+            for name, entry in header.items()
+        }
+        end = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
+    except FileNotFoundError:
+        raise LorsError(f"{path}: no such file.") from None
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+        raise LorsError(_damaged(path, "its header cannot be read", path.stat().st_size)) from None
+    if size < end:
+        raise LorsError(
+            f"{path}: truncated: its header asks for {end:,} bytes and there are {size:,}; fetch or write it again."
+        )
+    return tensors
+
+
+def digest_of_files(files: Iterable[Path]) -> str:
+    """The sha256 of one file; of several, the sha256 of the lines "NAME SHA256" in the order given."""
+    digests = [(path.name, _digest(path, *_state(path))) for path in files]
+    if len(digests) == 1:
+        return digests[0][1]
+    return hashlib.sha256("".join(f"{name} {digest}\n" for name, digest in digests).encode()).hexdigest()
+
+
+def _weight_files(directory: Path) -> dict[Path, set[str] | None]:
+    """Each weight file, with the tensors that the index places there (None: all that it holds)."""
+    if (directory / WEIGHTS).is_file():
+        return {directory / WEIGHTS: None}
+    index = directory / INDEX
+    if not index.is_file():
+        raise UsageError(f"{directory}: holds neither {WEIGHTS} nor {INDEX}{_other_weights(directory)}.")
+    content = read_json(index)
+    placed = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(placed, dict) or not all(isinstance(shard, str) for shard in placed.values()):
+        raise LorsError(f"{index}: has no 'weight_map' that names a file for each tensor.")
+    files: dict[Path, set[str] | None] = {}
+    for shard in sorted(set(placed.values())):
+        if Path(shard).name != shard:
+            raise LorsError(f"{index}: names the file '{shard}', expected a plain name in the same directory.")
+        if not (directory / shard).is_file():
+            raise LorsError(f"{directory / shard}: missing, though {INDEX} names it; fetch it again.")
+        files[directory / shard] = {name for name, file in placed.items() if file == shard}
+    return files
+
+
+def _other_weights(directory: Path) -> str:
+    if (directory / "adapter_config.json").exists():
+        return (
+            " but a LoRA adapter; write it into its base model first (peft: `merge_and_unload()`, then "
+            "`save_pretrained`)"
+        )
+    others = sorted(p.name for p in directory.iterdir() if p.suffix in {".bin", ".pt", ".pth", ".h5"})
+    if not others:
+        return ""
+    return (
+        f" but {others[0]}, a format that LoRS does not read; save the model as safetensors "
+        "(transformers: `save_pretrained`)"
+    )
+
+
+def _open(path: Path) -> Any:
+    try:
+        return safe_open(path, framework="pt", device="cpu")
+    except (SafetensorError, OSError) as error:
+        raise LorsError(f"{path}: not a readable safetensors file ({error}); fetch or write it again.") from None
+
+
+def _damaged(path: Path, what: str, size: int) -> str:
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError:
+        start = b""
+    if start.startswith(b"version https://git-lfs"):
+        return f"{path}: a Git LFS pointer of {size} bytes, not the weights; run `git lfs pull` in its repository."
+    return f"{path}: not a safetensors file, or a damaged one: {what}; fetch or write it again."
+
+
+def _and_more(names: list[str]) -> str:
+    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@lru_cache(maxsize=256)
+def _digest(path: Path, inode: int, size: int, changed: int) -> str:
+    """A file that was not touched is not read twice by one process."""
+    return sha256_of(path)

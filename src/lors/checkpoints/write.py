@@ -1,0 +1,133 @@
+"""Write a checkpoint: tensors in any order from any thread, and the files that go beside them."""
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import torch
+
+from lors.checkpoints.dtypes import TORCH_DTYPES, dtype_name, layout_rank
+
+_WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".ot"}
+_NOT_OF_THE_MODEL = {"README.md", "merge.json", "finetune.json", "trainer_state.json"}
+
+
+class TensorWriter:
+    """Writes one safetensors file whose tensors are known beforehand by dtype and shape.
+
+    The header is written first, so that each tensor has its place and may come in any order and from any
+    thread; the same tensors and metadata give the same bytes, those that safetensors itself writes.
+
+        with TensorWriter(path, {"weight": ("F32", (3, 4))}, {}) as writer:
+            writer.write("weight", torch.zeros(3, 4))
+
+    Args:
+        path: the file to make; FileExistsError if it is there.
+        infos: for each tensor its safetensors dtype name ("F32", "F16", "BF16" …) and shape.
+        metadata: texts for the header; `format: pt` is added.
+
+    Raises:
+        OSError: the disk refuses (full, read-only); what was written so far stays for the caller to remove.
+        ValueError: a dtype unknown here; a tensor unknown, written twice, or of another dtype or shape.
+        RuntimeError: the block ended well, but not every tensor was written.
+    """
+
+    def __init__(
+        self, path: Path, infos: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str]
+    ) -> None:
+        for name, (dtype, _) in infos.items():
+            if dtype not in TORCH_DTYPES:
+                raise ValueError(f"tensor '{name}': unknown dtype '{dtype}'")
+        self._path = Path(path)
+        self._infos = dict(infos)
+        self._missing = set(infos)
+        self._lock = threading.Lock()
+        header, self._offsets = _header(infos, {**metadata, "format": "pt"})
+        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            self._write_at(0, memoryview(header))
+        except OSError:
+            os.close(self._descriptor)
+            raise
+
+    def write(self, name: str, tensor: torch.Tensor) -> None:
+        """Write the tensor `name` at its place; callable from any thread, once for each tensor."""
+        if name not in self._infos:
+            raise ValueError(f"{self._path}: no tensor '{name}' was announced")
+        expected = self._infos[name]
+        found = dtype_name(tensor.dtype), tuple(tensor.shape)
+        if found != expected:
+            raise ValueError(f"tensor '{name}': is {found[0]} {found[1]}, expected {expected[0]} {expected[1]}")
+        with self._lock:
+            if name not in self._missing:
+                raise ValueError(f"tensor '{name}': written twice")
+            self._missing.remove(name)
+        if tensor.numel():
+            flat = tensor.detach().to("cpu").contiguous().flatten()
+            self._write_at(self._offsets[name], memoryview(flat.view(torch.uint8).numpy()))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                if self._missing:
+                    raise RuntimeError(f"{self._path}: never written: {', '.join(sorted(self._missing)[:5])}")
+                os.fsync(self._descriptor)
+        finally:
+            os.close(self._descriptor)
+
+    def _write_at(self, offset: int, data: memoryview) -> None:
+        while data:
+            written = os.pwrite(self._descriptor, data, offset)
+            offset += written
+            data = data[written:]
+
+
+def copy_side_files(source: Path, destination: Path) -> None:
+    """Copy what makes weights a model (configuration, tokenizer, processor …) from one directory to another.
+
+    Left out: weights in any format and their indexes, sub-folders, hidden files, what a training left
+    (`training_args`, `optimizer`, `scheduler`, `trainer_state` …), `README.md`, `merge.json`, `finetune.json`.
+    """
+    for path in sorted(Path(source).iterdir()):
+        if path.is_file() and _is_side_file(path.name):
+            shutil.copyfile(path, Path(destination) / path.name)
+
+
+def _is_side_file(name: str) -> bool:
+    return not (
+        name.startswith((".", "training_args", "optimizer", "scheduler", "rng_state", "events.out."))
+        or Path(name).suffix in _WEIGHT_SUFFIXES
+        or name.endswith(".index.json")
+        or name in _NOT_OF_THE_MODEL
+    )
+
+
+def _header(
+    infos: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str]
+) -> tuple[bytes, dict[str, int]]:
+    """The file's first bytes, and each tensor's absolute offset.
+
+    Wide formats come first, so that every tensor starts at a multiple of its own item size.
+    """
+    entries: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
+    starts = {}
+    end = 0
+    for name in sorted(infos, key=lambda name: (layout_rank(infos[name][0]), name)):
+        dtype, shape = infos[name]
+        starts[name] = end
+        end += torch.Size(shape).numel() * TORCH_DTYPES[dtype].itemsize
+        entries[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [starts[name], end]}
+    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    header = len(text).to_bytes(8, "little") + text
+    return header, {name: len(header) + start for name, start in starts.items()}

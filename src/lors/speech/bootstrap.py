@@ -1,0 +1,83 @@
+"""How sure a score is: bootstrap over utterances, and the paired bootstrap between two systems.
+
+Koehn 2004, "Statistical significance tests for machine translation evaluation"; Bisani and Ney 2004,
+"Bootstrap estimates for confidence intervals in ASR performance evaluation".
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from lors.speech.bleu import bleu_from_statistics
+
+_ENTRIES_AT_ONCE = 1 << 22
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % confidence interval, in the unit of the score."""
+
+    low: float
+    high: float
+
+
+def resampled_sums(counts: np.ndarray, resamples: int, seed: int, stratum: str = "") -> np.ndarray:
+    """Sums of the counts of as many utterances, drawn with replacement, `resamples` times.
+
+    The draws depend on `seed`, `stratum` and the number of utterances alone: two systems scored on the same
+    utterances get the same draws, which is what makes a comparison of them paired; two languages
+    (strata) get draws that are independent of each other.
+
+    Args:
+        counts: int [utterances, k], utterances ≥ 1.
+
+    Returns:
+        int64 [resamples, k].
+    """
+    utterances = len(counts)
+    digest = hashlib.sha256(stratum.encode("utf-8")).digest()
+    generator = np.random.default_rng([seed, int.from_bytes(digest[:8], "little")])
+    # float64 adds integers exactly up to 2^53, and its matrix product is the fast one.
+    values = np.asarray(counts, dtype=np.float64)
+    rows = max(1, _ENTRIES_AT_ONCE // utterances)
+    sums = []
+    for start in range(0, resamples, rows):
+        size = min(rows, resamples - start)
+        drawn = generator.integers(utterances, size=(size, utterances))
+        drawn += np.arange(size)[:, None] * utterances
+        times = np.bincount(drawn.ravel(), minlength=size * utterances).reshape(size, utterances)
+        sums.append(times.astype(np.float64) @ values)
+    return np.concatenate(sums).astype(np.int64)
+
+
+def wer_of(sums: np.ndarray) -> np.ndarray:
+    """Word error rates in per cent, float64 [n], of counts [n, 2]: errors, reference words."""
+    errors, words = sums[:, 0].astype(np.float64), sums[:, 1]
+    return np.where(words > 0, 100.0 * errors / np.maximum(words, 1), np.where(errors > 0, np.inf, 0.0))
+
+
+def bleu_of(sums: np.ndarray) -> np.ndarray:
+    """BLEU, float64 [n], of counts [n, 10] as `bleu_statistics` gives them."""
+    return np.asarray([bleu_from_statistics(row) for row in sums])
+
+
+SCORES: dict[str, Callable[[np.ndarray], np.ndarray]] = {"wer": wer_of, "bleu": bleu_of}
+
+
+def interval(scores: np.ndarray) -> Interval:
+    """The 2.5th to the 97.5th percentile of resampled scores."""
+    low, high = np.percentile(scores, [2.5, 97.5])
+    return Interval(float(low), float(high))
+
+
+def paired_p_value(first: np.ndarray, second: np.ndarray, difference: float) -> float:
+    """Two-sided p of "both systems are equally good", from scores on the same resamples.
+
+    The share of resamples whose difference strays from the mean difference by more than `difference`, the one
+    that was observed (sacreBLEU's paired bootstrap); with 1000 resamples never below 1/1001.
+    """
+    differences = second - first
+    astray = np.abs(differences - differences.mean()) > abs(difference)
+    return float((astray.sum() + 1) / (len(differences) + 1))
