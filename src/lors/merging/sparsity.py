@@ -1,0 +1,52 @@
+"""The largest entries of an array by magnitude: exactly so many, ties decided."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lors.merging.low_rank import FloatArray
+from lors.merging.ratios import share
+
+
+def kept_count(shape: tuple[int, ...], keep_ratio: float) -> int:
+    """max(1, floor(keep_ratio · number of entries))."""
+    return share(keep_ratio, int(np.prod(shape, dtype=np.int64)))
+
+
+def largest(values: FloatArray, count: int) -> NDArray[np.bool_]:
+    """Where the `count` entries of largest magnitude are; among equals the lowest flat index comes first.
+
+    M of equation 1 in arXiv:2502.17380.
+
+    Args:
+        values: float32 or float64, any shape.
+        count: 0 … the number of entries.
+
+    Returns:
+        a mask of the same shape with exactly `count` true entries.
+
+    Raises:
+        ValueError: `count` out of range, or a NaN among the values.
+    """
+    if not 0 <= count <= values.size:
+        raise ValueError(f"no {count} largest of {values.size} entries")
+    if values.size and np.isnan(values.max()):
+        raise ValueError("the values hold a NaN")
+    if count in (0, values.size):
+        return np.full(values.shape, count > 0)
+    magnitudes = np.abs(values).ravel()
+    # Rounding to float32 never swaps two numbers: it can only tie them, and ties are decided below.
+    with np.errstate(over="ignore"):
+        keys = magnitudes.astype(np.float32, copy=False)
+    threshold = np.partition(keys, values.size - count)[values.size - count]
+    mask = keys > threshold
+    ties = np.flatnonzero(keys == threshold)
+    missing = count - int(np.count_nonzero(mask))
+    if missing < len(ties) and values.dtype != np.float32:
+        ties = ties[np.argsort(-magnitudes[ties], kind="stable")]
+    mask[ties[:missing]] = True
+    return mask.reshape(values.shape)
+
+
+def keep_largest(values: FloatArray, count: int) -> FloatArray:
+    """M ⊙ W of equation 2 in arXiv:2502.17380: `values` with all but the `count` largest set to zero."""
+    return np.where(largest(values, count), values, values.dtype.type(0))
