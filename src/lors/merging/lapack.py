@@ -14,7 +14,9 @@ from scipy.linalg import cython_lapack
 _DSYEVR_ARGUMENTS = 21
 
 
-def largest_eigenpairs(matrix: NDArray[np.float64], count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def largest_eigenpairs(
+    matrix: NDArray[np.float64], count: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The `count` largest eigenvalues, in decreasing order, and their eigenvectors as columns.
 
     Args:

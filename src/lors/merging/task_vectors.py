@@ -59,7 +59,9 @@ def lors(task_vector: Float32Array, rank_ratio: float, keep_ratio: float) -> Flo
     return add_sparse(task_vector, approximation, keep_ratio)
 
 
-def add_sparse(task_vector: Float32Array, approximation: NDArray[np.float64], keep_ratio: float) -> Float32Array:
+def add_sparse(
+    task_vector: Float32Array, approximation: NDArray[np.float64], keep_ratio: float
+) -> Float32Array:
     """L + M ⊙ (τ − L) for an approximation L that is known already, in float64.
 
     The residual is compared in float64: rounded to float32, one entry in some ten million would change places

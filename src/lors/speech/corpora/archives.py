@@ -31,7 +31,9 @@ def read_deb(path: Path) -> dict[str, bytes]:
         if name.startswith("data.tar"):
             return _read_tar(path, data[start : start + int(size)])
         position = start + int(size) + int(size) % 2  # members begin at even places
-    raise LorsError(f"{path}: a damaged Debian package (no data.tar in it); remove it, so that it is fetched anew.")
+    raise LorsError(
+        f"{path}: a damaged Debian package (no data.tar in it); remove it, to have it fetched anew."
+    )
 
 
 def read_tar(path: Path) -> dict[str, bytes]:
@@ -50,12 +52,14 @@ def _read_tar(path: Path, data: bytes) -> dict[str, bytes]:
             for member in archive:
                 name = PurePosixPath(member.name)
                 if name.is_absolute() or ".." in name.parts:
-                    raise LorsError(f"{path}: '{member.name}' points outside the archive; do not use this file.")
+                    raise LorsError(
+                        f"{path}: '{member.name}' points outside the archive; do not use this file."
+                    )
                 content = archive.extractfile(member) if member.isreg() else None  # links and devices: never
                 if content is not None:
                     files[str(name)] = content.read()
     except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError) as error:
         raise LorsError(
-            f"{path}: a damaged archive ({str(error) or 'it ends too early'}); remove it, so that it is fetched anew."
+            f"{path}: a damaged archive ({str(error) or 'it ends too early'}); remove it, to have it fetched anew."
         ) from None
     return files

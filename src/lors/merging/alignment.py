@@ -1,0 +1,88 @@
+"""Whether experts have the tensors of the base, and what to do with a tied output head."""
+
+from collections.abc import Sequence
+
+import torch
+
+from lors.base.errors import UsageError, did_you_mean
+from lors.checkpoints.read import Checkpoint
+
+# Whisper and most sequence models use the token embedding again as the output head. Some programs store it
+# twice, under one of the names on the left.
+_HEADS = ("proj_out.weight", "lm_head.weight")
+_EMBEDDINGS = ("embed_tokens.weight", "shared.weight")
+
+
+def align(base: Checkpoint, experts: Sequence[Checkpoint]) -> tuple[list[str], dict[str, str]]:
+    """The tensors to merge, and the output tensors that are copies of another.
+
+    Every model must have the same tensors in the same shapes, with one exception: an output head that equals
+    its own model's embedding may be stored or not.
+
+    Returns:
+        names that all models share, sorted; and, for a head that the base stores but not all experts,
+        {head: embedding}, to be written as a copy of the merged embedding.
+
+    Raises:
+        UsageError: a shape differs, or a tensor is missing; names the tensor and both files.
+    """
+    models = (base, *experts)
+    shared = sorted(set.intersection(*(set(model.tensors) for model in models)))
+    for expert in experts:
+        _check_shapes(base, expert, shared)
+    copies = {}
+    for name in sorted(set.union(*(set(model.tensors) for model in models)) - set(shared)):
+        embedding = _tied_embedding(name, models, shared)
+        if embedding is None:
+            _refuse(name, base, experts)
+        elif name in base.tensors:
+            copies[name] = embedding
+    return shared, copies
+
+
+def _check_shapes(base: Checkpoint, expert: Checkpoint, names: Sequence[str]) -> None:
+    for name in names:
+        ours, theirs = base.tensors[name], expert.tensors[name]
+        if ours.shape != theirs.shape:
+            raise UsageError(
+                f"{theirs.file}: the tensor '{name}' has shape {list(theirs.shape)}, but {list(ours.shape)} in the "
+                f"base {ours.file}: this expert is of another size; merge only fine-tuned copies of one base."
+            )
+
+
+def _tied_embedding(name: str, models: Sequence[Checkpoint], shared: Sequence[str]) -> str | None:
+    """The embedding that `name` equals in every model that stores it, if `name` is an output head."""
+    if not name.endswith(_HEADS):
+        return None
+    owners = [model for model in models if name in model.tensors]
+    for embedding in shared:
+        if embedding.endswith(_EMBEDDINGS) and all(_equal(model, name, embedding) for model in owners):
+            return embedding
+    return None
+
+
+def _equal(model: Checkpoint, first: str, second: str) -> bool:
+    return model.tensors[first].shape == model.tensors[second].shape and torch.equal(
+        model.read(first), model.read(second)
+    )
+
+
+def _refuse(name: str, base: Checkpoint, experts: Sequence[Checkpoint]) -> None:
+    if name in base.tensors:
+        lacking = next(expert for expert in experts if name not in expert.tensors)
+        strangers = lacking.tensors.keys() - base.tensors.keys()
+        raise UsageError(
+            f"{_file(lacking)}: has no tensor '{name}', which the base {base.tensors[name].file} has; every expert "
+            f"must have the tensors of the base.{did_you_mean(name, strangers)}"
+        )
+    owner = next(expert for expert in experts if name in expert.tensors)
+    strangers = base.tensors.keys() - owner.tensors.keys()
+    raise UsageError(
+        f"{owner.tensors[name].file}: has the tensor '{name}', which the base {_file(base)} has not; every expert "
+        f"must have the tensors of the base.{did_you_mean(name, strangers)}"
+    )
+
+
+def _file(model: Checkpoint) -> str:
+    files = model.files()
+    return str(files[0]) if len(files) == 1 else str(model.directory)

@@ -1,0 +1,139 @@
+"""The arithmetic of one tensor: from the inputs' entries to the entries that are stored.
+
+All is float32 and rounded entry by entry in the order of the experts, so that working in pieces changes no
+bit. Tensors are read as flat arrays; float32 inputs are used where the file maps them, without a copy.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from lors.base.errors import LorsError, UsageError
+from lors.checkpoints.dtypes import TORCH_DTYPES
+from lors.checkpoints.read import Checkpoint
+from lors.merging.methods import PLAIN
+from lors.merging.plan import Plan, Task
+from lors.merging.task_vectors import Float32Array
+
+# Entries that are worked on at once where a tensor may come in pieces: small enough for the processor's cache.
+_PIECE = 1 << 18
+
+Direction = Callable[[slice], Float32Array]
+"""Of a range of flat entries: T in θ = θ0 + λT, or θ itself for a method without a scale."""
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """What storing in half precision changed: squared Frobenius norms of the error, and of θ − θ0."""
+
+    error: float
+    change: float
+
+
+def direction(plan: Plan, task: Task) -> Direction:
+    """Entries of Σ wi · f(τi), or of the merged weights for a method without a scale.
+
+    Where the method looks at a whole tensor, it is computed here; else when a range is asked for.
+
+    Raises:
+        LorsError: an input holds a NaN or an infinity.
+    """
+    method = plan.recipe.method_entry()
+    whole = task.group == "pruned" or not (method.prunes or method.elementwise)
+    combine = PLAIN.combine if method.prunes and task.group == "plain" else method.combine
+
+    def entries(piece: slice, shape: tuple[int, ...]) -> Float32Array:
+        base = _entries(plan, task, piece, None).reshape(shape)
+        experts = (_entries(plan, task, piece, i).reshape(shape) for i in range(len(plan.experts)))
+        return combine(base, experts, plan.settings)
+
+    if not whole:
+        return lambda piece: entries(piece, (-1,))
+    return entries(slice(None), task.shape).reshape(-1).__getitem__
+
+
+def whole_direction(plan: Plan, task: Task) -> Float32Array:
+    """All entries of `direction`, in the tensor's shape."""
+    part = direction(plan, task)
+    result = np.empty(task.entries, dtype=np.float32)
+    for piece in _pieces(task.entries):
+        result[piece] = part(piece)
+    return result.reshape(task.shape)
+
+
+def merged(
+    plan: Plan, task: Task, direction: Direction, scale: float | None
+) -> tuple[torch.Tensor, Rounding]:
+    """The tensor to store, θ0 + scale · direction (`scale` None: the direction itself), in the task's dtype.
+
+    Raises:
+        LorsError: a result is beyond the range of the dtype.
+    """
+    dtype = TORCH_DTYPES[task.dtype]
+    stored = torch.from_numpy(np.empty(task.entries, dtype=np.float32)).to(dtype)
+    error = change = 0.0
+    for piece in _pieces(task.entries):
+        base = _flat(plan.base, task.name, piece)
+        exact = direction(piece)
+        if scale is not None:
+            exact = exact * np.float32(scale)
+            exact += base
+        rounded = torch.from_numpy(exact).to(dtype)
+        if not _is_finite(rounded.to(torch.float32).numpy()):
+            raise LorsError(
+                f"tensor '{task.name}': the merged values leave the range of {task.dtype}; lower the scale or the "
+                "weights, or store float32."
+            )
+        stored[piece] = rounded
+        if dtype != torch.float32:
+            error += _squared_norm(rounded.to(torch.float32).numpy() - exact)
+            change += _squared_norm(exact - base)
+    return stored.reshape(task.shape), Rounding(error, change)
+
+
+def common_value(plan: Plan, task: Task) -> torch.Tensor:
+    """A tensor without floating-point numbers, which all models must share.
+
+    Raises:
+        UsageError: an expert's differs from the base's.
+    """
+    value = plan.base.read(task.name)
+    for expert in plan.experts:
+        if not torch.equal(expert.read(task.name), value):
+            raise UsageError(
+                f"{expert.tensors[task.name].file}: the tensor '{task.name}' ({task.dtype}, which cannot be merged) "
+                f"differs from the base's; expected the same values."
+            )
+    return value
+
+
+def _pieces(entries: int) -> Iterator[slice]:
+    return (slice(start, min(start + _PIECE, entries)) for start in range(0, entries, _PIECE))
+
+
+def _flat(model: Checkpoint, name: str, piece: slice) -> Float32Array:
+    return model.read(name).reshape(-1)[piece].to(torch.float32).numpy()
+
+
+def _entries(plan: Plan, task: Task, piece: slice, expert: int | None) -> Float32Array:
+    """Entries of the base (`expert` None) or of an expert, known to be finite."""
+    model = plan.base if expert is None else plan.experts[expert]
+    entries = _flat(model, task.name, piece)
+    if not _is_finite(entries):
+        who = f"base {plan.recipe.base}" if expert is None else f"expert {plan.recipe.experts[expert].model}"
+        raise LorsError(
+            f"{model.tensors[task.name].file}: the tensor '{task.name}' of the {who} holds a NaN or an infinity; "
+            "its training has diverged, or the file is damaged."
+        )
+    return entries
+
+
+def _is_finite(entries: Float32Array) -> bool:
+    # A NaN passes through both, an infinity through one; faster than looking at every entry's class.
+    return entries.size == 0 or bool(np.isfinite(entries.min()) and np.isfinite(entries.max()))
+
+
+def _squared_norm(entries: Float32Array) -> float:
+    return float(np.square(entries, dtype=np.float64).sum())

@@ -1,0 +1,181 @@
+"""Merging on disk, and the sum of task vectors for many scales: the same arithmetic, the same bits.
+
+Only matrix products depend on the number of threads, and each runs on one; all else is rounded entry by entry.
+So neither the number of workers nor the run changes a byte of the output.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lors.base.errors import UsageError
+from lors.base.files import atomic_directory, refuse_existing, require_free_space
+from lors.base.progress import progress, say
+from lors.checkpoints.write import TensorWriter, copy_side_files
+from lors.merging.arithmetic import Rounding, common_value, direction, merged, whole_direction
+from lors.merging.plan import Plan, Task, make_plan
+from lors.merging.recipe import Recipe, load_recipe
+from lors.merging.record import half_precision_loss, side_files_size, write_record
+from lors.merging.signature import format_signature
+from lors.merging.workers import default_workers, run
+
+RecipeSource = Recipe | Path | str | Mapping[str, Any]
+
+# Where half precision changes the merge by more than this, the user is warned.
+_NOTABLE_LOSS = 0.01
+
+
+@dataclass(frozen=True)
+class MergeResult:
+    """A finished merge."""
+
+    path: Path
+    signature: str
+    seconds: float
+    tensors: dict[str, int]
+    """How many were `pruned`, `plain` (merged whole), `copied`."""
+    half_precision_loss: float | None
+    """‖stored − exact‖ / ‖exact − θ0‖ over all tensors, where the output is float16 or bfloat16."""
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TaskSum:
+    """Σ wi · f(τi) of a recipe, for every tensor: θ0 + λ · sum is then the merge at any λ."""
+
+    plan: Plan
+    sums: dict[str, torch.Tensor] = field(repr=False)
+    """float32, by name; tensors without floating-point numbers are not in it."""
+
+    def at(self, scale: float) -> dict[str, torch.Tensor]:
+        """The merged tensors at λ = `scale`, the same bits as `merge` writes in the recipe's dtype."""
+        tensors = {}
+        for task in self.plan.tasks:
+            if task.group == "copied":
+                tensors[task.name] = self.plan.base.read(task.name)
+            else:
+                tensors[task.name], _ = merged(self.plan, task, self._direction(task.name), scale)
+        tensors.update({copy: tensors[source] for copy, source in self.plan.copies.items()})
+        return dict(sorted(tensors.items()))
+
+    def _direction(self, name: str) -> Callable[[slice], Any]:
+        return self.sums[name].numpy().reshape(-1).__getitem__
+
+
+def merge(
+    recipe: RecipeSource,
+    out: Path | str,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    known_sum: TaskSum | None = None,
+) -> MergeResult:
+    """Merge fine-tuned models into one, and write it as a complete checkpoint directory.
+
+    The directory holds `model.safetensors`, every file of the base that is no weights, `merge.json` (recipe,
+    digests of the inputs, versions, signature) and `README.md`. It appears whole or not at all. The same inputs
+    give the same bytes on one machine, whatever `workers` is.
+
+    Args:
+        recipe: a recipe, a recipe file (YAML), or a mapping of its keys.
+        out: directory to make.
+        workers: threads; the number of processors where not given.
+        overwrite: replace what is at `out`.
+        known_sum: what `task_sum` gave for this recipe at any scale: the same result in a fraction of the time.
+
+    Raises:
+        UsageError: the recipe is wrong, a model is missing or does not fit, `out` exists.
+        LorsError: a file is damaged or holds a number that is not finite, no space on the disk.
+    """
+    start = time.monotonic()
+    out, recipe = Path(out), load_recipe(recipe)
+    refuse_existing(out, overwrite)
+    if known_sum is not None and not _differ_in_scale_alone(known_sum.plan.recipe, recipe):
+        raise UsageError("the known sum belongs to another recipe; only scale and dtype may differ.")
+    plan = make_plan(recipe)
+    require_free_space(out.parent, plan.output_bytes() + side_files_size(plan))
+    for warning in plan.warnings:
+        say(f"warning: {warning}")
+    roundings: dict[str, Rounding] = {}
+    with atomic_directory(out, overwrite) as partial:
+        digests = _hash_inputs(plan, workers)
+        signature = format_signature(recipe, digests)
+        with TensorWriter(
+            partial / "model.safetensors", plan.layout(), {"format": "pt", "lors": signature}
+        ) as writer:
+
+            def produce(task: Task) -> None:
+                if task.group == "copied":
+                    tensor = common_value(plan, task)
+                else:
+                    part = direction(plan, task) if known_sum is None else known_sum._direction(task.name)
+                    tensor, roundings[task.name] = merged(plan, task, part, recipe.scale)
+                for name in (
+                    task.name,
+                    *(copy for copy, source in plan.copies.items() if source == task.name),
+                ):
+                    writer.write(name, tensor)
+
+            _run(plan, produce, "Merging", workers)
+        loss = half_precision_loss(recipe, roundings)
+        copy_side_files(plan.base.directory, partial)
+        write_record(partial, plan, digests, signature, loss)
+    if loss is not None and loss >= _NOTABLE_LOSS:
+        say(
+            f"warning: storing {recipe.dtype} changed what the merge adds to the base by {loss:.1%}; use float32."
+        )
+    counts = {group: tensors for group, (tensors, _) in plan.counts().items()}
+    return MergeResult(out, signature, time.monotonic() - start, counts, loss, plan.warnings)
+
+
+def task_sum(recipe: RecipeSource, *, workers: int | None = None) -> TaskSum:
+    """Compute Σ wi · f(τi) once, to merge at many scales. It takes as much memory as the base in float32.
+
+    Raises:
+        UsageError: as `merge`; and for a method without a scale.
+        LorsError: as `merge`.
+    """
+    plan = make_plan(load_recipe(recipe))
+    if not plan.recipe.takes("scale"):
+        raise UsageError(
+            f"the method {plan.recipe.method} has no scale, so there is no sum to multiply by one."
+        )
+    sums: dict[str, torch.Tensor] = {}
+
+    def produce(task: Task) -> None:
+        if task.group == "copied":
+            common_value(plan, task)
+        else:
+            sums[task.name] = torch.from_numpy(whole_direction(plan, task))
+
+    _run(plan, produce, "Adding task vectors", workers)
+    return TaskSum(plan, dict(sorted(sums.items())))
+
+
+def _run(plan: Plan, produce: Callable[[Task], None], description: str, workers: int | None) -> None:
+    total = sum(task.work for task in plan.tasks) or 1.0
+    with progress(description, 100, "%") as advance:
+
+        def work(task: Task) -> None:
+            # An overflow is found where the results are checked, and named there.
+            with np.errstate(over="ignore", invalid="ignore"):
+                produce(task)
+            advance(100 * task.work / total)
+
+        run(work, plan.tasks, workers or default_workers())
+
+
+def _hash_inputs(plan: Plan, workers: int | None) -> list[str]:
+    models = list({model.directory: model for model in (plan.base, *plan.experts)}.values())
+    run(lambda model: model.sha256() and None, models, workers or default_workers())
+    return plan.digests()
+
+
+def _differ_in_scale_alone(first: Recipe, second: Recipe) -> bool:
+    free = {"scale", "dtype"}
+    return first.model_dump(exclude=free) == second.model_dump(exclude=free)

@@ -1,0 +1,43 @@
+"""From the name of a model in a recipe to a directory."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from re import compile as regex
+
+from lors.base.errors import LorsError, UsageError, did_you_mean
+from lors.checkpoints.find import find_checkpoint
+
+_HUB_ID = regex(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether `name` has the form of a Hub id, `organisation/model`."""
+    return _HUB_ID.fullmatch(name) is not None
+
+
+def locate(name: str, folders: Sequence[Path]) -> Path:
+    """The checkpoint directory that `name` stands for.
+
+    A path is looked for in each of `folders`. What has the form of a Hub id and whose first part is no
+    directory in any of them is asked from the cache and the Hub; anything else is taken for a mistyped path,
+    and no network is touched.
+
+    Raises:
+        UsageError: nothing is there; the message says where it was looked for.
+        LorsError: a Hub model that cannot be had.
+    """
+    path = Path(name).expanduser()
+    candidates = list(dict.fromkeys((folder / path).absolute() for folder in folders))
+    for candidate in candidates:
+        if candidate.exists():
+            return find_checkpoint(candidate)
+    looked = " or ".join(str(candidate) for candidate in candidates)
+    if is_hub_id(name) and not any(candidate.parent.is_dir() for candidate in candidates):
+        try:
+            return find_checkpoint(name)
+        except LorsError as error:
+            raise type(error)(f"{error} (No directory {looked} either.)") from None
+    siblings = [p.name for c in candidates if c.parent.is_dir() for p in c.parent.iterdir() if p.is_dir()]
+    raise UsageError(
+        f"model '{name}': no such directory; looked for {looked}.{did_you_mean(path.name, siblings)}"
+    )

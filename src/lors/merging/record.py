@@ -1,0 +1,122 @@
+"""What goes beside merged weights: `merge.json`, the model card, and a configuration that tells their dtype."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+from lors.base.files import read_json, write_json, write_text
+from lors.checkpoints.card import model_card
+from lors.merging.arithmetic import Rounding
+from lors.merging.locate import is_hub_id
+from lors.merging.plan import Plan
+from lors.merging.recipe import Recipe
+from lors.version import __version__
+
+
+def write_record(
+    directory: Path, plan: Plan, digests: Sequence[str], signature: str, loss: float | None
+) -> None:
+    """Write `merge.json` and `README.md`, and set the dtype in `config.json`.
+
+    Nothing in them depends on the time, the place of the output or the number of workers.
+
+    Args:
+        directory: holds the merged weights and the base's other files.
+        plan: what was done.
+        digests: sha256 of the base's weights, then of each expert's.
+        signature: of the merge.
+        loss: of half precision, where the output is float16 or bfloat16.
+    """
+    _set_dtype(directory / "config.json", plan.recipe.dtype)
+    write_json(directory / "merge.json", _record(plan, digests, signature, loss))
+    write_text(directory / "README.md", _card(directory, plan, signature))
+
+
+def half_precision_loss(recipe: Recipe, roundings: Mapping[str, Rounding]) -> float | None:
+    """‖stored − exact‖ / ‖exact − θ0‖ (Frobenius, over all tensors); None where float32 is stored."""
+    if recipe.dtype == "float32":
+        return None
+    ordered = [roundings[name] for name in sorted(roundings)]
+    change = sum(rounding.change for rounding in ordered)
+    return sqrt(sum(rounding.error for rounding in ordered) / change) if change else 0.0
+
+
+def side_files_size(plan: Plan) -> int:
+    """Bytes of the files beside the base's weights, all that could be copied."""
+    weights = set(plan.base.files())
+    return sum(
+        path.stat().st_size
+        for path in plan.base.directory.iterdir()
+        if path.is_file() and path not in weights
+    )
+
+
+def _record(plan: Plan, digests: Sequence[str], signature: str, loss: float | None) -> dict[str, Any]:
+    names = (plan.recipe.base, *(expert.model for expert in plan.recipe.experts))
+    record: dict[str, Any] = {
+        "signature": signature,
+        "recipe": plan.recipe.resolved(),
+        "inputs": [
+            {"model": name, "role": "expert" if index else "base", "sha256": digest}
+            for index, (name, digest) in enumerate(zip(names, digests, strict=True))
+        ],
+        "tensors": {
+            group: {"tensors": tensors, "entries": entries}
+            for group, (tensors, entries) in plan.counts().items()
+        },
+    }
+    if loss is not None:
+        record["half_precision_loss"] = loss
+    record["warnings"] = list(plan.warnings)
+    record["versions"] = {
+        "lors": __version__,
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("numpy", "scipy", "torch", "safetensors")},
+    }
+    return record
+
+
+def _set_dtype(config: Path, dtype: str) -> None:
+    """Loaders make the model in the dtype that the configuration names; it must be that of the weights."""
+    if not config.is_file():
+        return
+    content = read_json(config)
+    keys = [key for key in ("dtype", "torch_dtype") if key in content] or ["dtype"]
+    if any(content.get(key) != dtype for key in keys):
+        write_json(config, {**content, **dict.fromkeys(keys, dtype)})
+
+
+def _card(directory: Path, plan: Plan, signature: str) -> str:
+    recipe, method = plan.recipe, plan.recipe.method_entry()
+    models = list(dict.fromkeys([recipe.base, *(expert.model for expert in recipe.experts)]))
+    counts = plan.counts()
+    experts = "\n".join(
+        f"| `{expert['model']}` | " + " | ".join(str(expert[key]) for key in expert if key != "model") + " |"
+        for expert in recipe.resolved()["experts"]
+    )
+    keys = [key for key in recipe.resolved()["experts"][0] if key != "model"]
+    scale = f", at scale λ = {recipe.scale}" if recipe.scale is not None else ""
+    body = f"""# A merge of {len(recipe.experts)} fine-tuned models
+
+`{recipe.base}` and {len(recipe.experts)} fine-tuned copies of it, merged by **{method.name}**
+({method.summary}){scale}: {method.equation}.
+
+{_table(["expert", *keys])}
+{experts}
+
+{counts["pruned"][0]} tensors were pruned, {counts["plain"][0]} merged whole, {counts["copied"][0]} copied from the
+base; stored in {recipe.dtype}. No data was used to compute the weights. `merge.json` holds the recipe in full, the
+sha256 of every input, and the versions of the programs.
+
+Signature: `{signature}`
+
+Method: {method.citation}.
+"""
+    return model_card(directory, [name for name in models if is_hub_id(name)], ["lors", "merge"], body)
+
+
+def _table(columns: Sequence[str]) -> str:
+    return "| " + " | ".join(columns) + " |\n|" + "---|" * len(columns)

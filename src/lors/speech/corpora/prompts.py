@@ -1,0 +1,291 @@
+"""The telephone prompts of Asterisk: real human speech, parallel in five languages, with transcripts."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from lors.base.errors import LorsError, UsageError, did_you_mean
+from lors.base.files import (
+    atomic_directory,
+    refuse_existing,
+    require_free_space,
+    sha256_of,
+    sha256_of_text,
+    write_json,
+    write_text,
+)
+from lors.base.progress import progress
+from lors.speech.audio import SAMPLE_RATE, audio_duration, load_audio
+from lors.speech.corpora.prompt_corrections import NOT_WHAT_IS_SAID
+from lors.speech.corpora.prompt_readme import readme
+from lors.speech.corpora.prompt_sources import VERSION, VOICES, audio_folder, transcript
+from lors.speech.corpora.prompt_transcripts import clean, count_words, is_description, parse
+from lors.speech.corpora.splits import SPLITS, groups_of_equal_text, split_of
+from lors.speech.languages import language_code
+from lors.speech.manifest import Utterance, read_manifest, write_manifest
+
+NORMALISER = "fold-diacritics"
+"""The profile that every line asks for: no transcript of these prompts writes its accents reliably."""
+
+_LONGEST_SECONDS = 30.0  # what Whisper hears at once
+_BYTES_PER_LANGUAGE = 40 << 20
+
+
+@dataclass(frozen=True)
+class ManifestCount:
+    """What one manifest holds: clips of one language, task and split, and their seconds together."""
+
+    language: str
+    task: str
+    split: str
+    clips: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PreparedCorpus:
+    """What `prepare_prompts` wrote.
+
+    Attributes:
+        directory: the folder with the manifests `LANGUAGE-TASK-SPLIT.jsonl`, `audio/`, `prepare.json`, `README.md`.
+        counts: one for each manifest, in the order of languages, tasks and splits.
+        left_out: language → reason → number of prompts.
+        repairs: language → kind of repair → number of transcripts changed, of the prompts that are kept.
+    """
+
+    directory: Path
+    counts: list[ManifestCount]
+    left_out: dict[str, dict[str, int]]
+    repairs: dict[str, dict[str, int]]
+
+    def manifest(self, language: str, task: str, split: str) -> Path:
+        """Path of the manifest of a language, a task ("transcribe", "translate") and a split."""
+        return self.directory / f"{language}-{task}-{split}.jsonl"
+
+
+@dataclass
+class _Selection:
+    """The prompts of one language that are kept: id → text, id → seconds; and what became of the others."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+    repairs: Counter[str] = field(default_factory=Counter)
+
+
+def prepare_prompts(
+    languages: Sequence[str],
+    out: Path,
+    *,
+    overwrite: bool = False,
+    minimum_words: int = 3,
+    maximum_seconds: float = _LONGEST_SECONDS,
+) -> PreparedCorpus:
+    """Write manifests and 16 kHz audio of the telephone prompts: transcription, and translation into English.
+
+    The splits (about 70 % train, 12 % dev, 18 % test) follow from a hash of the prompt's id and are the same
+    in every language; prompts with equal texts in any language share a split. The same arguments give the
+    same bytes.
+
+    Args:
+        languages: of en, es, fr, it, ru; English has no translation.
+        out: the folder to write, self-contained.
+        overwrite: replace `out` if it exists.
+        minimum_words: shorter prompts are left out.
+        maximum_seconds: longer prompts are left out; at most 30.
+
+    Raises:
+        UsageError: a language is none of the five, a limit is out of range, or `out` exists.
+        LorsError: the recordings are not in the cache and cannot be fetched, or the disk is full.
+    """
+    out = Path(out)
+    chosen = _choose(languages)
+    if minimum_words < 1:
+        raise UsageError(f"minimum words: {minimum_words} was given; 1 or more is expected.")
+    if not 0 < maximum_seconds <= _LONGEST_SECONDS:
+        raise UsageError(
+            f"maximum seconds: {maximum_seconds:g} was given; more than 0 and at most {_LONGEST_SECONDS:g} "
+            "(what Whisper hears at once) is expected."
+        )
+    refuse_existing(out, overwrite)
+    require_free_space(out, _BYTES_PER_LANGUAGE * len(chosen))
+    raw = {language: parse(transcript(language)) for language in VOICES}
+    spoken = {language: _spoken(language, raw) for language in VOICES}
+    groups = groups_of_equal_text(spoken.values())
+    folders = {language: audio_folder(language) for language in chosen}
+    selections = {
+        language: _select(language, folder, raw[language], spoken[language], minimum_words, maximum_seconds)
+        for language, folder in folders.items()
+    }
+    with atomic_directory(out, overwrite) as partial:
+        _convert(folders, selections, partial / "audio")
+        counts = []
+        for language, selection in selections.items():
+            for target in dict.fromkeys((language, "en")):
+                counts += _write_manifests(partial, language, target, selection, spoken[target], groups)
+            if language != "en":
+                selection.left_out["no English text (of the translations)"] = len(
+                    selection.texts.keys() - spoken["en"].keys()
+                )
+        corpus = PreparedCorpus(
+            out,
+            counts,
+            {language: dict(selection.left_out) for language, selection in selections.items()},
+            {language: dict(+selection.repairs) for language, selection in selections.items()},
+        )
+        settings = {
+            "languages": chosen,
+            "minimum_words": minimum_words,
+            "maximum_seconds": maximum_seconds,
+        }
+        write_json(partial / "prepare.json", _record(corpus, settings, partial))
+        write_text(partial / "README.md", readme(corpus, settings))
+    return corpus
+
+
+def _choose(languages: Sequence[str]) -> list[str]:
+    """The codes, each once, in the order given."""
+    chosen = []
+    for name in languages:
+        try:
+            code = language_code(name)
+        except UsageError:
+            code = name
+        if code not in VOICES:
+            raise UsageError(
+                f"'{name}': the telephone prompts are spoken in {', '.join(VOICES)}; choose of these."
+                f"{did_you_mean(name, VOICES)}"
+            )
+        chosen.append(code)
+    if not chosen:
+        raise UsageError(f"no language is named; choose of {', '.join(VOICES)}.")
+    return list(dict.fromkeys(chosen))
+
+
+def _spoken(language: str, raw: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """id → cleaned text of what is speech: where English describes a sound, it is one in every language."""
+    return {
+        identifier: clean(identifier, text, language, Counter())
+        for identifier, text in raw[language].items()
+        if text and not is_description(text) and not is_description(raw["en"].get(identifier, ""))
+    }
+
+
+def _select(
+    language: str,
+    folder: Path,
+    raw: Mapping[str, str],
+    spoken: Mapping[str, str],
+    minimum_words: int,
+    maximum_seconds: float,
+) -> _Selection:
+    selection = _Selection()
+    recordings = {
+        path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.rglob("*.g722")
+    }
+    for identifier in sorted(raw.keys() | recordings.keys()):
+        recording = recordings.get(identifier)
+        seconds = audio_duration(recording) if recording else 0.0
+        if not raw.get(identifier):
+            reason = "no transcript"
+        elif identifier not in spoken:
+            reason = "no speech"
+        elif not recording:
+            reason = "no recording"
+        elif (language, identifier) in NOT_WHAT_IS_SAID:
+            reason = "transcript of something else"
+        elif count_words(spoken[identifier]) < minimum_words:
+            reason = f"fewer than {minimum_words} words"
+        elif seconds > maximum_seconds:
+            reason = f"longer than {maximum_seconds:g} s"
+        else:
+            selection.texts[identifier] = clean(identifier, raw[identifier], language, selection.repairs)
+            selection.seconds[identifier] = seconds
+            continue
+        selection.left_out[reason] += 1
+    if not selection.texts:
+        raise UsageError(
+            f"'{language}': no prompt is left; lower the minimum words or raise the maximum seconds."
+        )
+    return selection
+
+
+def _convert(folders: Mapping[str, Path], selections: Mapping[str, _Selection], audio: Path) -> None:
+    """Write `audio/LANGUAGE/ID.flac`, 16 kHz mono 16 bit, of every prompt that is kept."""
+    clips = [(language, i) for language, selection in selections.items() for i in selection.texts]
+    with progress("Converting", len(clips), "clips") as advance:
+        for language, identifier in clips:
+            samples = load_audio(folders[language] / f"{identifier}.g722")
+            path = _flac(audio, language, identifier)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            integers = np.round(samples * 32768).clip(-32768, 32767).astype(np.int16)
+            try:
+                soundfile.write(str(path), integers, SAMPLE_RATE, subtype="PCM_16")
+            except soundfile.LibsndfileError as error:
+                raise LorsError(f"{path}: cannot be written ({error.error_string.rstrip('.')}).") from None
+            advance(1)
+
+
+def _flac(audio: Path, language: str, identifier: str) -> Path:
+    return audio / language / f"{identifier}.flac"
+
+
+def _write_manifests(
+    directory: Path,
+    language: str,
+    target: str,
+    selection: _Selection,
+    texts: Mapping[str, str],
+    groups: Mapping[str, str],
+) -> list[ManifestCount]:
+    """Write the manifests of one task, one for each split, in the order of the ids."""
+    utterances: dict[str, list[Utterance]] = {split: [] for split in SPLITS}
+    for identifier in selection.texts:
+        if identifier in texts:
+            utterances[split_of(groups[identifier])].append(
+                Utterance(
+                    id=identifier,
+                    audio_filepath=_flac(directory / "audio", language, identifier).absolute(),
+                    duration=selection.seconds[identifier],
+                    text=texts[identifier],
+                    source_lang=language,
+                    target_lang=target,
+                    speaker=VOICES[language],
+                    normaliser=NORMALISER,
+                )
+            )
+    task = "transcribe" if target == language else "translate"
+    counts = []
+    for split, chosen in utterances.items():
+        if chosen:
+            write_manifest(directory / f"{language}-{task}-{split}.jsonl", chosen)
+            seconds = round(sum(utterance.duration for utterance in chosen), 3)
+            counts.append(ManifestCount(language, task, split, len(chosen), seconds))
+    return counts
+
+
+def _record(corpus: PreparedCorpus, settings: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+    """What `prepare.json` says: settings, counts, digests, versions."""
+    manifests = {}
+    for count in corpus.counts:
+        path = directory / corpus.manifest(count.language, count.task, count.split).name
+        ids = [utterance.id for utterance in read_manifest(path, check_audio=False)]
+        manifests[path.name] = asdict(count) | {
+            "sha256": sha256_of(path),
+            "ids_sha256": sha256_of_text("".join(f"{identifier}\n" for identifier in ids)),
+        }
+    return {
+        "corpus": f"asterisk-core-sounds {VERSION}",
+        "settings": settings,
+        "normaliser": NORMALISER,
+        "manifests": manifests,
+        "left_out": corpus.left_out,
+        "repairs": corpus.repairs,
+        "versions": {name: version(name) for name in ("lors", "av", "soundfile")},
+    }
