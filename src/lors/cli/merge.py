@@ -7,15 +7,16 @@ import typer
 
 if TYPE_CHECKING:
     from lors.merging.plan import Plan
+    from lors.merging.recipe import Recipe
 
 
 def merge(
     recipe: Annotated[
-        Path | None, typer.Argument(help="Recipe file (YAML). Without it, the flags below say it all.")
+        Path | None, typer.Argument(help="Recipe file (YAML). Without it, the flags say it all.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Directory to make.")] = None,
     base: Annotated[
-        str | None, typer.Option(help="Pretrained model that the experts come from: directory or Hub id.")
+        str | None, typer.Option(help="Pretrained model the experts come from: a directory or a Hub id.")
     ] = None,
     expert: Annotated[
         list[str] | None, typer.Option(help="Fine-tuned copy of the base; once for each.")
@@ -49,11 +50,7 @@ def merge(
 
     Give a recipe file, or the flags that say the same.
     """
-    from lors.base.errors import UsageError
-    from lors.base.files import refuse_existing
-    from lors.merging.recipe import load_recipe, parse_recipe
-
-    flags: dict[str, Any] = {
+    given: dict[str, Any] = {
         "base": base,
         "method": method,
         "experts": _experts(expert or [], weight or []) or None,
@@ -63,28 +60,77 @@ def merge(
         "tensors": tensors or None,
         "dtype": dtype,
     }
-    given = {key: value for key, value in flags.items() if value is not None}
-    if recipe is not None and given:
-        raise UsageError(
-            f"{recipe}: a recipe file and {', '.join(map(_flag, given))} were both given; write all in the recipe, or "
-            "all in flags."
-        )
-    if recipe is None and not given:
-        raise UsageError("nothing to merge: give a recipe file, or --base, --expert, --method … (see --help).")
-    checked = load_recipe(recipe) if recipe is not None else parse_recipe(given, lambda _: "merge", _flag)
-    if out is None and not dry_run:
-        raise UsageError("--out is missing: name the directory to make.")
+    checked = _recipe(recipe, {key: value for key, value in given.items() if value is not None})
     if dry_run:
-        from lors.merging.plan import make_plan
-        from lors.merging.workers import default_workers
-
-        if out is not None:
-            refuse_existing(out, overwrite)
-        _print_plan(make_plan(checked), workers or default_workers())
+        _dry_run(checked, out, overwrite, workers)
         return
+    if out is None:
+        from lors.base.errors import UsageError
+
+        raise UsageError("--out is missing: name the directory to make.")
 
     from lors.merging.engine import merge as merge_models
 
-    assert out is not None
     result = merge_models(checked, out, workers=workers, overwrite=overwrite)
-    typer.echo(f"{result.path}  ({result.seconds:.1f} s)\n{result.signature}")
+    typer.echo(f"{result.path} ({result.seconds:.1f} s)\n{result.signature}")
+
+
+def _recipe(path: Path | None, given: dict[str, Any]) -> "Recipe":
+    from lors.base.errors import UsageError
+    from lors.merging.recipe import load_recipe, parse_recipe
+
+    if path is None and not given:
+        raise UsageError("nothing to merge: give a recipe file, or --base, --expert, --method …; see --help.")
+    if path is None:
+        return parse_recipe(given, lambda _: "", _flag)
+    if given:
+        flags = ", ".join(map(_flag, given))
+        raise UsageError(f"{path}: a recipe file and {flags} are given; say it all in one of the two.")
+    return load_recipe(path)
+
+
+def _experts(models: list[str], weights: list[float]) -> list[dict[str, Any]]:
+    from lors.base.errors import UsageError
+
+    if not weights:
+        return [{"model": model} for model in models]
+    if len(weights) != len(models):
+        raise UsageError(
+            f"--weight is given {len(weights)} times and --expert {len(models)} times; give a weight for each "
+            "expert, in the same order, or none."
+        )
+    return [{"model": model, "weight": weight} for model, weight in zip(models, weights, strict=True)]
+
+
+def _flag(key: str) -> str:
+    return "--" + {"experts": "expert", "model": "expert"}.get(key, key).replace("_", "-")
+
+
+def _dry_run(recipe: "Recipe", out: Path | None, overwrite: bool, workers: int | None) -> None:
+    from lors.base.files import refuse_existing
+    from lors.merging.plan import make_plan
+    from lors.merging.workers import default_workers
+
+    if out is not None:
+        refuse_existing(out, overwrite)
+    for line in _describe(make_plan(recipe), workers or default_workers()):
+        typer.echo(line)
+
+
+def _describe(plan: "Plan", workers: int) -> list[str]:
+    recipe = plan.recipe
+    lines = [
+        f"method    {recipe.method}: {recipe.method_entry().equation}",
+        f"base      {recipe.base} ({plan.base.directory})",
+    ]
+    for expert, checkpoint in zip(recipe.resolved()["experts"], plan.experts, strict=True):
+        settings = ", ".join(f"{key} {value}" for key, value in expert.items() if key != "model")
+        lines.append(f"expert    {expert['model']} ({checkpoint.directory}): {settings}")
+    for group, (tensors, entries) in plan.counts().items():
+        lines.append(f"{group:<9} {tensors} tensors, {entries:,} entries")
+    for named, ranks in zip(recipe.experts, plan.ranks(), strict=False):
+        kept = ", ".join(f"{rank} in {count} matrices" for rank, count in sorted(ranks.items()))
+        lines.append(f"rank      {named.model}: {kept}")
+    lines.append(f"output    {plan.output_bytes() / 2**20:,.0f} MiB, {recipe.dtype}")
+    lines.append(f"memory    about {plan.memory(workers) / 2**20:,.0f} MiB with {workers} workers")
+    return lines + [f"warning   {warning}" for warning in plan.warnings]

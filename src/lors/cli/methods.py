@@ -6,7 +6,9 @@ import typer
 
 
 def methods(
-    name: Annotated[str | None, typer.Argument(help="A method to explain; without it, all are listed.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A method to explain; without it, all are listed.")
+    ] = None,
 ) -> None:
     """List the merging methods, or explain one: equation, parameters, source."""
     from lors.merging.methods import METHODS, PARAMETERS, find_method

@@ -8,7 +8,7 @@ from lors.base.errors import UsageError, did_you_mean
 from lors.checkpoints.read import Checkpoint
 
 # Whisper and most sequence models use the token embedding again as the output head. Some programs store it
-# twice, under one of the names on the left.
+# twice, under one of these names.
 _HEADS = ("proj_out.weight", "lm_head.weight")
 _EMBEDDINGS = ("embed_tokens.weight", "shared.weight")
 
@@ -20,7 +20,7 @@ def align(base: Checkpoint, experts: Sequence[Checkpoint]) -> tuple[list[str], d
     its own model's embedding may be stored or not.
 
     Returns:
-        names that all models share, sorted; and, for a head that the base stores but not all experts,
+        names that all models share, sorted; and, for a head that the base stores but not every expert,
         {head: embedding}, to be written as a copy of the merged embedding.
 
     Raises:
@@ -34,8 +34,8 @@ def align(base: Checkpoint, experts: Sequence[Checkpoint]) -> tuple[list[str], d
     for name in sorted(set.union(*(set(model.tensors) for model in models)) - set(shared)):
         embedding = _tied_embedding(name, models, shared)
         if embedding is None:
-            _refuse(name, base, experts)
-        elif name in base.tensors:
+            raise UsageError(_missing(name, base, experts))
+        if name in base.tensors:
             copies[name] = embedding
     return shared, copies
 
@@ -45,8 +45,8 @@ def _check_shapes(base: Checkpoint, expert: Checkpoint, names: Sequence[str]) ->
         ours, theirs = base.tensors[name], expert.tensors[name]
         if ours.shape != theirs.shape:
             raise UsageError(
-                f"{theirs.file}: the tensor '{name}' has shape {list(theirs.shape)}, but {list(ours.shape)} in the "
-                f"base {ours.file}: this expert is of another size; merge only fine-tuned copies of one base."
+                f"{theirs.file}: the tensor '{name}' has shape {list(theirs.shape)}, and {list(ours.shape)} in "
+                f"the base {ours.file}: an expert of another size; merge only fine-tuned copies of one base."
             )
 
 
@@ -62,25 +62,21 @@ def _tied_embedding(name: str, models: Sequence[Checkpoint], shared: Sequence[st
 
 
 def _equal(model: Checkpoint, first: str, second: str) -> bool:
-    return model.tensors[first].shape == model.tensors[second].shape and torch.equal(
-        model.read(first), model.read(second)
-    )
+    same_shape = model.tensors[first].shape == model.tensors[second].shape
+    return same_shape and torch.equal(model.read(first), model.read(second))
 
 
-def _refuse(name: str, base: Checkpoint, experts: Sequence[Checkpoint]) -> None:
+def _missing(name: str, base: Checkpoint, experts: Sequence[Checkpoint]) -> str:
+    """Which expert lacks `name`, or has it though the base has not."""
     if name in base.tensors:
-        lacking = next(expert for expert in experts if name not in expert.tensors)
-        strangers = lacking.tensors.keys() - base.tensors.keys()
-        raise UsageError(
-            f"{_file(lacking)}: has no tensor '{name}', which the base {base.tensors[name].file} has; every expert "
-            f"must have the tensors of the base.{did_you_mean(name, strangers)}"
-        )
-    owner = next(expert for expert in experts if name in expert.tensors)
-    strangers = base.tensors.keys() - owner.tensors.keys()
-    raise UsageError(
-        f"{owner.tensors[name].file}: has the tensor '{name}', which the base {_file(base)} has not; every expert "
-        f"must have the tensors of the base.{did_you_mean(name, strangers)}"
-    )
+        expert = next(expert for expert in experts if name not in expert.tensors)
+        found = f"lacks the tensor '{name}', which the base {_file(base)} has"
+        hint = did_you_mean(name, expert.tensors.keys() - base.tensors.keys())
+    else:
+        expert = next(expert for expert in experts if name in expert.tensors)
+        found = f"has the tensor '{name}', which the base {_file(base)} lacks"
+        hint = did_you_mean(name, base.tensors.keys() - expert.tensors.keys())
+    return f"{_file(expert)}: {found}; an expert must have the same tensors as the base.{hint}"
 
 
 def _file(model: Checkpoint) -> str:

@@ -1,7 +1,7 @@
 """The arithmetic of one tensor: from the inputs' entries to the entries that are stored.
 
 All is float32 and rounded entry by entry in the order of the experts, so that working in pieces changes no
-bit. Tensors are read as flat arrays; float32 inputs are used where the file maps them, without a copy.
+bit. Float32 inputs are used where the file maps them, without a copy.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,12 +12,11 @@ import torch
 
 from lors.base.errors import LorsError, UsageError
 from lors.checkpoints.dtypes import TORCH_DTYPES
-from lors.checkpoints.read import Checkpoint
 from lors.merging.methods import PLAIN
 from lors.merging.plan import Plan, Task
 from lors.merging.task_vectors import Float32Array
 
-# Entries that are worked on at once where a tensor may come in pieces: small enough for the processor's cache.
+# Entries worked on at once where a tensor may come in pieces: small enough for the processor's cache.
 _PIECE = 1 << 18
 
 Direction = Callable[[slice], Float32Array]
@@ -35,7 +34,7 @@ class Rounding:
 def direction(plan: Plan, task: Task) -> Direction:
     """Entries of Σ wi · f(τi), or of the merged weights for a method without a scale.
 
-    Where the method looks at a whole tensor, it is computed here; else when a range is asked for.
+    A method that looks at whole tensors computes here, any other when a range is asked for.
 
     Raises:
         LorsError: an input holds a NaN or an infinity.
@@ -43,15 +42,15 @@ def direction(plan: Plan, task: Task) -> Direction:
     method = plan.recipe.method_entry()
     whole = task.group == "pruned" or not (method.prunes or method.elementwise)
     combine = PLAIN.combine if method.prunes and task.group == "plain" else method.combine
+    inputs = [model.read(task.name).reshape(-1) for model in (plan.base, *plan.experts)]
 
-    def entries(piece: slice, shape: tuple[int, ...]) -> Float32Array:
-        base = _entries(plan, task, piece, None).reshape(shape)
-        experts = (_entries(plan, task, piece, i).reshape(shape) for i in range(len(plan.experts)))
-        return combine(base, experts, plan.settings)
+    def combined(piece: slice, shape: tuple[int, ...]) -> Float32Array:
+        parts = (_finite(entries[piece], plan, task, i).reshape(shape) for i, entries in enumerate(inputs))
+        return combine(next(parts), parts, plan.settings)
 
     if not whole:
-        return lambda piece: entries(piece, (-1,))
-    return entries(slice(None), task.shape).reshape(-1).__getitem__
+        return lambda piece: combined(piece, (-1,))
+    return combined(slice(None), task.shape).reshape(-1).__getitem__
 
 
 def whole_direction(plan: Plan, task: Task) -> Float32Array:
@@ -66,29 +65,36 @@ def whole_direction(plan: Plan, task: Task) -> Float32Array:
 def merged(
     plan: Plan, task: Task, direction: Direction, scale: float | None
 ) -> tuple[torch.Tensor, Rounding]:
-    """The tensor to store, θ0 + scale · direction (`scale` None: the direction itself), in the task's dtype.
+    """The tensor to store, θ0 + scale · direction, in the task's dtype.
+
+    Args:
+        plan: of the merge.
+        task: the tensor.
+        direction: as `direction` gives it.
+        scale: λ; None where the direction is the merged tensor itself.
 
     Raises:
         LorsError: a result is beyond the range of the dtype.
     """
     dtype = TORCH_DTYPES[task.dtype]
+    base_entries = plan.base.read(task.name).reshape(-1)
     stored = torch.from_numpy(np.empty(task.entries, dtype=np.float32)).to(dtype)
     error = change = 0.0
     for piece in _pieces(task.entries):
-        base = _flat(plan.base, task.name, piece)
+        base = _float32(base_entries[piece])
         exact = direction(piece)
         if scale is not None:
             exact = exact * np.float32(scale)
             exact += base
         rounded = torch.from_numpy(exact).to(dtype)
-        if not _is_finite(rounded.to(torch.float32).numpy()):
+        if not _is_finite(_float32(rounded)):
             raise LorsError(
-                f"tensor '{task.name}': the merged values leave the range of {task.dtype}; lower the scale or the "
-                "weights, or store float32."
+                f"tensor '{task.name}': the merged values leave the range of {plan.recipe.dtype}; lower the "
+                "scale or the weights, or store float32."
             )
         stored[piece] = rounded
         if dtype != torch.float32:
-            error += _squared_norm(rounded.to(torch.float32).numpy() - exact)
+            error += _squared_norm(_float32(rounded) - exact)
             change += _squared_norm(exact - base)
     return stored.reshape(task.shape), Rounding(error, change)
 
@@ -103,8 +109,8 @@ def common_value(plan: Plan, task: Task) -> torch.Tensor:
     for expert in plan.experts:
         if not torch.equal(expert.read(task.name), value):
             raise UsageError(
-                f"{expert.tensors[task.name].file}: the tensor '{task.name}' ({task.dtype}, which cannot be merged) "
-                f"differs from the base's; expected the same values."
+                f"{expert.tensors[task.name].file}: the tensor '{task.name}' ({task.dtype}, which cannot be "
+                "merged) differs from the base's; expected the same values."
             )
     return value
 
@@ -113,19 +119,19 @@ def _pieces(entries: int) -> Iterator[slice]:
     return (slice(start, min(start + _PIECE, entries)) for start in range(0, entries, _PIECE))
 
 
-def _flat(model: Checkpoint, name: str, piece: slice) -> Float32Array:
-    return model.read(name).reshape(-1)[piece].to(torch.float32).numpy()
+def _float32(entries: torch.Tensor) -> Float32Array:
+    return entries.to(torch.float32).numpy()
 
 
-def _entries(plan: Plan, task: Task, piece: slice, expert: int | None) -> Float32Array:
-    """Entries of the base (`expert` None) or of an expert, known to be finite."""
-    model = plan.base if expert is None else plan.experts[expert]
-    entries = _flat(model, task.name, piece)
+def _finite(stored: torch.Tensor, plan: Plan, task: Task, index: int) -> Float32Array:
+    """Entries of the base (`index` 0) or of an expert (from 1) in float32, known to be finite."""
+    entries = _float32(stored)
     if not _is_finite(entries):
-        who = f"base {plan.recipe.base}" if expert is None else f"expert {plan.recipe.experts[expert].model}"
+        model = plan.experts[index - 1] if index else plan.base
+        who = f"expert {plan.recipe.experts[index - 1].model}" if index else f"base {plan.recipe.base}"
         raise LorsError(
-            f"{model.tensors[task.name].file}: the tensor '{task.name}' of the {who} holds a NaN or an infinity; "
-            "its training has diverged, or the file is damaged."
+            f"{model.tensors[task.name].file}: the tensor '{task.name}' of the {who} holds a NaN or an "
+            "infinity; its training has diverged, or the file is damaged."
         )
     return entries
 

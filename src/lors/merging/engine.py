@@ -1,7 +1,7 @@
 """Merging on disk, and the sum of task vectors for many scales: the same arithmetic, the same bits.
 
-Only matrix products depend on the number of threads, and each runs on one; all else is rounded entry by entry.
-So neither the number of workers nor the run changes a byte of the output.
+Only matrix products depend on the number of threads, and each runs on one; all else is rounded entry by
+entry. So neither the number of workers nor the run changes a byte of the output.
 """
 
 import time
@@ -17,16 +17,21 @@ from lors.base.errors import UsageError
 from lors.base.files import atomic_directory, refuse_existing, require_free_space
 from lors.base.progress import progress, say
 from lors.checkpoints.write import TensorWriter, copy_side_files
-from lors.merging.arithmetic import Rounding, common_value, direction, merged, whole_direction
-from lors.merging.plan import Plan, Task, make_plan
+from lors.merging.arithmetic import (
+    Direction,
+    Rounding,
+    common_value,
+    direction,
+    merged,
+    whole_direction,
+)
+from lors.merging.plan import Group, Plan, Task, make_plan
 from lors.merging.recipe import Recipe, load_recipe
 from lors.merging.record import half_precision_loss, side_files_size, write_record
 from lors.merging.signature import format_signature
 from lors.merging.workers import default_workers, run
 
-RecipeSource = Recipe | Path | str | Mapping[str, Any]
-
-# Where half precision changes the merge by more than this, the user is warned.
+# Where half precision changes what was merged by more than this, the user is warned.
 _NOTABLE_LOSS = 0.01
 
 
@@ -37,7 +42,7 @@ class MergeResult:
     path: Path
     signature: str
     seconds: float
-    tensors: dict[str, int]
+    tensors: dict[Group, int]
     """How many were `pruned`, `plain` (merged whole), `copied`."""
     half_precision_loss: float | None
     """‖stored − exact‖ / ‖exact − θ0‖ over all tensors, where the output is float16 or bfloat16."""
@@ -53,22 +58,23 @@ class TaskSum:
     """float32, by name; tensors without floating-point numbers are not in it."""
 
     def at(self, scale: float) -> dict[str, torch.Tensor]:
-        """The merged tensors at λ = `scale`, the same bits as `merge` writes in the recipe's dtype."""
+        """The merged tensors at λ = `scale`: the bits that `merge` writes, in the recipe's dtype."""
         tensors = {}
         for task in self.plan.tasks:
             if task.group == "copied":
                 tensors[task.name] = self.plan.base.read(task.name)
             else:
-                tensors[task.name], _ = merged(self.plan, task, self._direction(task.name), scale)
+                tensors[task.name], _ = merged(self.plan, task, self.direction(task), scale)
         tensors.update({copy: tensors[source] for copy, source in self.plan.copies.items()})
         return dict(sorted(tensors.items()))
 
-    def _direction(self, name: str) -> Callable[[slice], Any]:
-        return self.sums[name].numpy().reshape(-1).__getitem__
+    def direction(self, task: Task) -> Direction:
+        """The sum of one tensor, by ranges of flat entries."""
+        return self.sums[task.name].numpy().reshape(-1).__getitem__
 
 
 def merge(
-    recipe: RecipeSource,
+    recipe: Recipe | Path | str | Mapping[str, Any],
     out: Path | str,
     *,
     workers: int | None = None,
@@ -78,15 +84,15 @@ def merge(
     """Merge fine-tuned models into one, and write it as a complete checkpoint directory.
 
     The directory holds `model.safetensors`, every file of the base that is no weights, `merge.json` (recipe,
-    digests of the inputs, versions, signature) and `README.md`. It appears whole or not at all. The same inputs
-    give the same bytes on one machine, whatever `workers` is.
+    digests of the inputs, versions, signature) and `README.md`. It appears whole or not at all. The same
+    inputs give the same bytes on one machine, whatever `workers` is.
 
     Args:
         recipe: a recipe, a recipe file (YAML), or a mapping of its keys.
         out: directory to make.
         workers: threads; the number of processors where not given.
         overwrite: replace what is at `out`.
-        known_sum: what `task_sum` gave for this recipe at any scale: the same result in a fraction of the time.
+        known_sum: what `task_sum` gave for this recipe at any scale; the same result in less time.
 
     Raises:
         UsageError: the recipe is wrong, a model is missing or does not fit, `out` exists.
@@ -101,39 +107,20 @@ def merge(
     require_free_space(out.parent, plan.output_bytes() + side_files_size(plan))
     for warning in plan.warnings:
         say(f"warning: {warning}")
-    roundings: dict[str, Rounding] = {}
     with atomic_directory(out, overwrite) as partial:
         digests = _hash_inputs(plan, workers)
         signature = format_signature(recipe, digests)
-        with TensorWriter(
-            partial / "model.safetensors", plan.layout(), {"format": "pt", "lors": signature}
-        ) as writer:
-
-            def produce(task: Task) -> None:
-                if task.group == "copied":
-                    tensor = common_value(plan, task)
-                else:
-                    part = direction(plan, task) if known_sum is None else known_sum._direction(task.name)
-                    tensor, roundings[task.name] = merged(plan, task, part, recipe.scale)
-                for name in (
-                    task.name,
-                    *(copy for copy, source in plan.copies.items() if source == task.name),
-                ):
-                    writer.write(name, tensor)
-
-            _run(plan, produce, "Merging", workers)
+        roundings = _write_weights(plan, partial / "model.safetensors", signature, workers, known_sum)
         loss = half_precision_loss(recipe, roundings)
         copy_side_files(plan.base.directory, partial)
         write_record(partial, plan, digests, signature, loss)
     if loss is not None and loss >= _NOTABLE_LOSS:
-        say(
-            f"warning: storing {recipe.dtype} changed what the merge adds to the base by {loss:.1%}; use float32."
-        )
+        say(f"warning: storing {recipe.dtype} changed what was merged by {loss:.1%}; float32 keeps it.")
     counts = {group: tensors for group, (tensors, _) in plan.counts().items()}
     return MergeResult(out, signature, time.monotonic() - start, counts, loss, plan.warnings)
 
 
-def task_sum(recipe: RecipeSource, *, workers: int | None = None) -> TaskSum:
+def task_sum(recipe: Recipe | Path | str | Mapping[str, Any], *, workers: int | None = None) -> TaskSum:
     """Compute Σ wi · f(τi) once, to merge at many scales. It takes as much memory as the base in float32.
 
     Raises:
@@ -142,9 +129,7 @@ def task_sum(recipe: RecipeSource, *, workers: int | None = None) -> TaskSum:
     """
     plan = make_plan(load_recipe(recipe))
     if not plan.recipe.takes("scale"):
-        raise UsageError(
-            f"the method {plan.recipe.method} has no scale, so there is no sum to multiply by one."
-        )
+        raise UsageError(f"the method {plan.recipe.method} takes no scale: there is no sum to multiply.")
     sums: dict[str, torch.Tensor] = {}
 
     def produce(task: Task) -> None:
@@ -157,12 +142,34 @@ def task_sum(recipe: RecipeSource, *, workers: int | None = None) -> TaskSum:
     return TaskSum(plan, dict(sorted(sums.items())))
 
 
+def _write_weights(
+    plan: Plan, path: Path, signature: str, workers: int | None, known_sum: TaskSum | None
+) -> dict[str, Rounding]:
+    roundings: dict[str, Rounding] = {}
+    names = {task.name: [task.name] for task in plan.tasks}
+    for copy, source in plan.copies.items():
+        names[source].append(copy)
+    with TensorWriter(path, plan.layout(), {"lors": signature}) as writer:
+
+        def produce(task: Task) -> None:
+            if task.group == "copied":
+                tensor = common_value(plan, task)
+            else:
+                part = direction(plan, task) if known_sum is None else known_sum.direction(task)
+                tensor, roundings[task.name] = merged(plan, task, part, plan.recipe.scale)
+            for name in names[task.name]:
+                writer.write(name, tensor)
+
+        _run(plan, produce, "Merging", workers)
+    return roundings
+
+
 def _run(plan: Plan, produce: Callable[[Task], None], description: str, workers: int | None) -> None:
-    total = sum(task.work for task in plan.tasks) or 1.0
+    total = sum(task.work for task in plan.tasks)
     with progress(description, 100, "%") as advance:
 
         def work(task: Task) -> None:
-            # An overflow is found where the results are checked, and named there.
+            # An overflow is found, and named, where the results are checked.
             with np.errstate(over="ignore", invalid="ignore"):
                 produce(task)
             advance(100 * task.work / total)
@@ -171,8 +178,9 @@ def _run(plan: Plan, produce: Callable[[Task], None], description: str, workers:
 
 
 def _hash_inputs(plan: Plan, workers: int | None) -> list[str]:
-    models = list({model.directory: model for model in (plan.base, *plan.experts)}.values())
-    run(lambda model: model.sha256() and None, models, workers or default_workers())
+    models = {model.directory: model for model in (plan.base, *plan.experts)}
+    # A checkpoint remembers its digest, so that asking in order below costs nothing.
+    run(lambda model: model.sha256(), models.values(), workers or default_workers())
     return plan.digests()
 
 

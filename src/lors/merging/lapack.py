@@ -6,6 +6,7 @@ gives the same numbers and lets the other threads run.
 """
 
 import ctypes
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +58,7 @@ def largest_eigenpairs(
     return values[:count][::-1], vectors[::-1].T
 
 
-def _load(name: str) -> "ctypes._NamedFuncPointer":
+def _load(name: str) -> Callable[..., None]:
     capsule = cython_lapack.__pyx_capi__[name]
     name_of = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", ctypes.pythonapi))
     pointer_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(

@@ -39,9 +39,10 @@ def kept_rank(shape: tuple[int, ...], rank_ratio: float) -> int:
 def decompose(matrix: FloatArray, rank: int) -> Decomposition:
     """The top of the singular value decomposition W = U Σ Vᵀ (arXiv:2502.17380, equations 3 and 4).
 
-    The eigenvectors of the smaller Gram matrix, WᵀW or WWᵀ, are one side's singular vectors; multiplying W by
-    them gives the other side and Σ. The Gram matrix squares the singular values, so it is built and decomposed
-    in float64: in float32 neighbours like σ_r / σ_(r+1) = 1.006, usual in task vectors, would blur.
+    The eigenvectors of the smaller Gram matrix, WᵀW or WWᵀ, are one side's singular vectors; multiplying W
+    by them gives the other side and Σ. The Gram matrix squares the singular values, so it is built and
+    decomposed in float64: in float32, neighbours like σ_r / σ_(r+1) = 1.006, usual in task vectors, would
+    blur.
 
     Args:
         matrix: d×k, finite; any float32, or float64 of magnitudes that can be squared (1e-150 … 1e150).

@@ -63,17 +63,17 @@ PARAMETERS = {
         Parameter(
             "weight",
             "any number, 1 by default",
-            "wi, multiplies the share of one expert; set for each expert",
+            "wi, multiplies the share of one expert; for each expert",
         ),
         Parameter(
             "rank_ratio",
             "above 0, at most 1",
-            "kept rank of a d×k matrix: max(1, floor(min(d, k) · rank_ratio)); for all experts or for each",
+            "kept rank of a d×k matrix: max(1, floor(min(d, k) · rank_ratio)); for all experts or each",
         ),
         Parameter(
             "keep_ratio",
             "above 0, at most 1",
-            "kept entries of a tensor: max(1, floor(entries · keep_ratio)), by magnitude; for all experts or for each",
+            "kept entries of a tensor: max(1, floor(entries · keep_ratio)), largest first; for all experts or each",
         ),
     )
 }

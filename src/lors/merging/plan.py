@@ -23,8 +23,8 @@ ITEM_SIZE = {"F32": 4, "F16": 2, "BF16": 2}
 
 Group = Literal["pruned", "plain", "copied"]
 
-# Bytes for each entry of a pruned tensor at the peak: the task vector and the sum in float32; the task vector,
-# the approximation and the residual in float64; magnitudes and a mask.
+# Bytes for each entry of a pruned tensor at the peak: the task vector, the sum and the result in float32; the
+# approximation and the residual in float64, its magnitudes in both, a mask.
 _BYTES_PER_PRUNED_ENTRY = 48
 
 
@@ -100,7 +100,7 @@ class Plan:
         return sum(sizes.values()) + sum(sizes[source] for source in self.copies.values())
 
     def memory(self, workers: int) -> int:
-        """Bytes that `workers` threads hold at most, input pages (which the system may drop) not counted."""
+        """Bytes that `workers` threads hold at most, the inputs' mapped pages aside (they can be dropped)."""
         needs = sorted((self._need(task) for task in self.tasks), reverse=True)
         return sum(needs[:workers])
 

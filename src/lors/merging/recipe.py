@@ -13,23 +13,15 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
-from lors.base.errors import UsageError, did_you_mean
-from lors.merging.methods import METHODS, PARAMETERS, Method, Settings, find_method
+from lors.base.errors import UsageError
+from lors.merging.methods import Method, Settings, find_method
 from lors.merging.recipe_file import Location, line_of, read_yaml
+from lors.merging.recipe_mistakes import check_method, explain
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Ratio = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
-
-
-class _Problem(ValueError):
-    """A mistake that no single field shows, and where in the recipe it is."""
-
-    def __init__(self, location: Location, text: str) -> None:
-        super().__init__(text)
-        self.location = location
 
 
 class Expert(BaseModel):
@@ -80,49 +72,16 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _fits_the_method(self) -> "Recipe":
-        if self.method not in METHODS:
-            hint = did_you_mean(self.method, METHODS)
-            raise _Problem(("method",), f"unknown method '{self.method}'.{hint} `lors methods` lists all.")
-        self._refuse_what_the_method_lacks()
-        self._require_what_the_method_needs()
-        if self.method == "weight-averaging" and sum(expert.weight for expert in self.experts) <= 0:
-            raise _Problem(("experts",), "the weights of the experts must add up to more than 0.")
+        check_method(self.model_dump())
         return self
-
-    def _refuse_what_the_method_lacks(self) -> None:
-        taken = ", ".join(find_method(self.method).parameters)
-        for name in ("scale", "rank_ratio", "keep_ratio"):
-            for location, owner in [
-                ((name,), self),
-                *((("experts", i, name), e) for i, e in enumerate(self.experts)),
-            ]:
-                if getattr(owner, name, None) is not None and not self.takes(name):
-                    raise _Problem(
-                        location, f"the method {self.method} takes no {name} (it takes {taken}); remove it."
-                    )
-        if self.tensors is not None and not find_method(self.method).prunes:
-            raise _Problem(("tensors",), f"the method {self.method} prunes no tensors; remove the key.")
-
-    def _require_what_the_method_needs(self) -> None:
-        for name in ("scale", "rank_ratio", "keep_ratio"):
-            if not self.takes(name) or getattr(self, name) is not None:
-                continue
-            lacking = [i for i, expert in enumerate(self.experts) if getattr(expert, name, None) is None]
-            if lacking:
-                location: Location = (
-                    (name,) if len(lacking) == len(self.experts) else ("experts", lacking[0], name)
-                )
-                raise _Problem(
-                    location, f"is missing; the method {self.method} needs it: {PARAMETERS[name].allowed}."
-                )
-
-    def takes(self, parameter: str) -> bool:
-        """Whether the method takes this parameter."""
-        return find_method(self.method).takes(parameter)
 
     def method_entry(self) -> Method:
         """The method's entry in the table."""
         return find_method(self.method)
+
+    def takes(self, parameter: str) -> bool:
+        """Whether the method takes this parameter."""
+        return self.method_entry().takes(parameter)
 
     def settings(self) -> tuple[Settings, ...]:
         """For each expert, its own parameters or else the recipe's."""
@@ -137,22 +96,22 @@ class Recipe(BaseModel):
 
     def resolved(self) -> dict[str, Any]:
         """The recipe with every default and every expert's own parameters filled in, as plain JSON values."""
-        whole: dict[str, Any] = {"base": self.base, "method": self.method}
-        if self.takes("scale"):
-            whole["scale"] = self.scale
         ratios = [name for name in ("rank_ratio", "keep_ratio") if self.takes(name)]
-        whole["experts"] = [
-            {
-                "model": expert.model,
-                "weight": setting.weight,
-                **{name: getattr(setting, name) for name in ratios},
-            }
-            for expert, setting in zip(self.experts, self.settings(), strict=True)
-        ]
-        if self.tensors is not None:
-            whole["tensors"] = list(self.tensors)
-        whole["dtype"] = self.dtype
-        return whole
+        return {
+            "base": self.base,
+            "method": self.method,
+            **({"scale": self.scale} if self.takes("scale") else {}),
+            "experts": [
+                {
+                    "model": expert.model,
+                    "weight": setting.weight,
+                    **{name: getattr(setting, name) for name in ratios},
+                }
+                for expert, setting in zip(self.experts, self.settings(), strict=True)
+            ],
+            **({"tensors": self.tensors} if self.tensors is not None else {}),
+            "dtype": self.dtype,
+        }
 
     def folders(self) -> list[Path]:
         """Where relative names of models are looked for, in order: beside the recipe file, then here."""
@@ -165,7 +124,7 @@ class Recipe(BaseModel):
         return changed
 
 
-def load_recipe(source: "Recipe | Path | str | Mapping[str, Any]") -> Recipe:
+def load_recipe(source: Recipe | Path | str | Mapping[str, Any]) -> Recipe:
     """A recipe from a YAML file, or from a mapping of the same keys.
 
     Raises:
@@ -178,71 +137,33 @@ def load_recipe(source: "Recipe | Path | str | Mapping[str, Any]") -> Recipe:
     path = Path(source)
     content, nodes = read_yaml(path)
     if not isinstance(content, dict):
-        raise UsageError(f"{path}:1: a recipe is a mapping with the keys base, method, experts …")
-    recipe = parse_recipe(content, lambda location: f"{path}:{line_of(nodes, location)}")
+        raise UsageError(f"{path}:1: expected a recipe, a mapping with the keys base, method, experts ….")
+    recipe = parse_recipe(content, lambda location: f"{path}:{line_of(nodes, location)}: ")
     recipe._folder = path.absolute().parent
     return recipe
 
 
 def parse_recipe(
     content: Mapping[str, Any],
-    place: Callable[[Location], str] = lambda _: "recipe",
+    place: Callable[[Location], str] = lambda _: "recipe: ",
     spell: Callable[[str], str] = lambda key: f"'{key}'",
 ) -> Recipe:
     """Check a mapping and make it a recipe.
 
     Args:
         content: the keys of a recipe.
-        place: names in an error where a location of the content stands, as `recipe.yaml:3`.
-        spell: names a key in an error, as `'rank_ratio'` or `--rank-ratio`.
+        place: what an error begins with, for a location in the content: `recipe.yaml:3: `.
+        spell: how an error writes a key: `'rank_ratio'`, or `--rank-ratio`.
 
     Raises:
-        UsageError: the first mistake, one sentence; unknown keys come first, for they explain what is missing.
+        UsageError: the first mistake, in one sentence.
     """
     try:
         return Recipe.model_validate(dict(content))
     except ValidationError as error:
         mistakes = error.errors(include_url=False)
+    # An unknown key explains why another is missing.
     mistakes.sort(key=lambda mistake: mistake["type"] != "extra_forbidden")
-    location, text = _explain(mistakes[0], spell)
-    more = f" ({len(mistakes) - 1} more to mend.)" if len(mistakes) > 1 else ""
-    raise UsageError(f"{place(location)}: {text}{more}")
-
-
-def _explain(mistake: ErrorDetails, spell: Callable[[str], str]) -> tuple[Location, str]:
-    """Where a mistake is, and a sentence for it."""
-    location: Location = tuple(mistake["loc"])
-    found = mistake.get("input")
-    problem = mistake.get("ctx", {}).get("error")
-    if isinstance(problem, _Problem):
-        text = str(problem)
-        return problem.location, f"{spell(str(problem.location[-1]))} {text}" if text.startswith(
-            "is "
-        ) else text
-    key = next((part for part in reversed(location) if isinstance(part, str)), "")
-    name = spell(key)
-    if mistake["type"] == "extra_forbidden":
-        known = list((Expert if "experts" in location else Recipe).model_fields)
-        return location, f"unknown key {name}.{did_you_mean(key, known)} Known here: {', '.join(known)}."
-    if mistake["type"] == "missing":
-        return location, f"{name} is missing."
-    if key in PARAMETERS:
-        return location, f"{name} is {found!r}, expected a number: {PARAMETERS[key].allowed}."
-    if mistake["type"] == "literal_error":
-        return (
-            location,
-            f"{name} is {found!r}, expected {mistake['ctx']['expected']}.{did_you_mean(str(found), _DTYPES)}",
-        )
-    if mistake["type"] in ("list_type", "too_short"):
-        what = "patterns" if key == "tensors" else "experts"
-        return location, f"{name} is {found!r}, expected a list of one or more {what}."
-    return location, f"{name} is {found!r}, expected {_EXPECTED.get(mistake['type'], 'something else')}."
-
-
-_DTYPES = ("float32", "float16", "bfloat16")
-_EXPECTED = {
-    "string_type": "text (put it in quotes)",
-    "string_too_short": "text",
-    "model_type": "a mapping with the key model",
-    "model_attributes_type": "a mapping with the key model",
-}
+    known = Expert.model_fields if "experts" in mistakes[0]["loc"] else Recipe.model_fields
+    location, text = explain(mistakes[0], list(known), spell)
+    raise UsageError(f"{place(location)}{text}")

@@ -1,4 +1,4 @@
-"""What goes beside merged weights: `merge.json`, the model card, and a configuration that tells their dtype."""
+"""What goes beside merged weights: `merge.json`, the model card, the right dtype in `config.json`."""
 
 import platform
 from collections.abc import Mapping, Sequence
@@ -45,13 +45,10 @@ def half_precision_loss(recipe: Recipe, roundings: Mapping[str, Rounding]) -> fl
 
 
 def side_files_size(plan: Plan) -> int:
-    """Bytes of the files beside the base's weights, all that could be copied."""
+    """Bytes of the files beside the base's weights."""
     weights = set(plan.base.files())
-    return sum(
-        path.stat().st_size
-        for path in plan.base.directory.iterdir()
-        if path.is_file() and path not in weights
-    )
+    beside = (path for path in plan.base.directory.iterdir() if path.is_file() and path not in weights)
+    return sum(path.stat().st_size for path in beside)
 
 
 def _record(plan: Plan, digests: Sequence[str], signature: str, loss: float | None) -> dict[str, Any]:
@@ -90,33 +87,26 @@ def _set_dtype(config: Path, dtype: str) -> None:
 
 
 def _card(directory: Path, plan: Plan, signature: str) -> str:
-    recipe, method = plan.recipe, plan.recipe.method_entry()
-    models = list(dict.fromkeys([recipe.base, *(expert.model for expert in recipe.experts)]))
-    counts = plan.counts()
-    experts = "\n".join(
-        f"| `{expert['model']}` | " + " | ".join(str(expert[key]) for key in expert if key != "model") + " |"
-        for expert in recipe.resolved()["experts"]
-    )
-    keys = [key for key in recipe.resolved()["experts"][0] if key != "model"]
-    scale = f", at scale λ = {recipe.scale}" if recipe.scale is not None else ""
-    body = f"""# A merge of {len(recipe.experts)} fine-tuned models
+    recipe, method, counts = plan.recipe, plan.recipe.method_entry(), plan.counts()
+    experts = recipe.resolved()["experts"]
+    rows = [list(experts[0]), ["---"] * len(experts[0]), *([str(v) for v in row.values()] for row in experts)]
+    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    scale = f" at the scale λ = {recipe.scale}" if recipe.scale is not None else ""
+    body = f"""# A merge of {len(experts)} fine-tuned models
 
-`{recipe.base}` and {len(recipe.experts)} fine-tuned copies of it, merged by **{method.name}**
-({method.summary}){scale}: {method.equation}.
+The base `{recipe.base}` and fine-tuned copies of it, merged by **{method.name}** ({method.summary}){scale}:
 
-{_table(["expert", *keys])}
-{experts}
+    {method.equation}
 
-{counts["pruned"][0]} tensors were pruned, {counts["plain"][0]} merged whole, {counts["copied"][0]} copied from the
-base; stored in {recipe.dtype}. No data was used to compute the weights. `merge.json` holds the recipe in full, the
-sha256 of every input, and the versions of the programs.
+{table}
+
+{counts["pruned"][0]} tensors were pruned, {counts["plain"][0]} merged whole, {counts["copied"][0]} copied
+from the base; stored in {recipe.dtype}. `merge.json` holds the whole recipe, the sha256 of every input and
+the versions of the programs.
 
 Signature: `{signature}`
 
 Method: {method.citation}.
 """
+    models = dict.fromkeys([recipe.base, *(expert.model for expert in recipe.experts)])
     return model_card(directory, [name for name in models if is_hub_id(name)], ["lors", "merge"], body)
-
-
-def _table(columns: Sequence[str]) -> str:
-    return "| " + " | ".join(columns) + " |\n|" + "---|" * len(columns)

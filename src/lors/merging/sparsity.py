@@ -1,5 +1,7 @@
 """The largest entries of an array by magnitude: exactly so many, ties decided."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,6 +49,6 @@ def largest(values: FloatArray, count: int) -> NDArray[np.bool_]:
     return mask.reshape(values.shape)
 
 
-def keep_largest(values: FloatArray, count: int) -> FloatArray:
+def keep_largest(values: NDArray[Any], count: int) -> NDArray[Any]:
     """M ⊙ W of equation 2 in arXiv:2502.17380: `values` with all but the `count` largest set to zero."""
     return np.where(largest(values, count), values, values.dtype.type(0))

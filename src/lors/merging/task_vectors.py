@@ -32,7 +32,7 @@ def svp(task_vector: Float32Array, rank_ratio: float) -> Float32Array:
 
 
 def mp(task_vector: Float32Array, keep_ratio: float) -> Float32Array:
-    """Magnitude pruning, f(τ) = M ⊙ τ: the largest entries, unscaled, the others zero. arXiv:2502.17380, eq. 2.
+    """Magnitude pruning, f(τ) = M ⊙ τ: the largest entries as they are, else 0. arXiv:2502.17380, eq. 2.
 
     Args:
         task_vector: any shape, finite.

@@ -17,10 +17,8 @@ _MOST_WORKERS = 16
 
 def default_workers() -> int:
     """The number of processors that this process may use, at most 16."""
-    return min(
-        _MOST_WORKERS,
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-    )
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(_MOST_WORKERS, usable or 1)
 
 
 @contextmanager
@@ -39,20 +37,18 @@ def one_core_each() -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
-def run(work: Callable[[Item], None], items: Iterable[Item], workers: int) -> None:
+def run(work: Callable[[Item], object], items: Iterable[Item], workers: int) -> None:
     """Call `work` for every item, in order of start, on `workers` threads.
 
     The first exception stops what has not started and is raised; so does an interrupt from the keyboard.
     """
-    with (
-        one_core_each(),
-        ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool,
-    ):
-        futures = [pool.submit(work, item) for item in items]
+    with one_core_each():
+        pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
         try:
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            futures = [pool.submit(work, item) for item in items]
+            wait(futures, return_when=FIRST_EXCEPTION)
             for future in futures:
-                if future in done:
+                if future.done():
                     future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

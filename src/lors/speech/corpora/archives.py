@@ -59,7 +59,6 @@ def _read_tar(path: Path, data: bytes) -> dict[str, bytes]:
                 if content is not None:
                     files[str(name)] = content.read()
     except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError) as error:
-        raise LorsError(
-            f"{path}: a damaged archive ({str(error) or 'it ends too early'}); remove it, to have it fetched anew."
-        ) from None
+        what = str(error) or "it ends too early"
+        raise LorsError(f"{path}: a damaged archive ({what}); remove it, to have it fetched anew.") from None
     return files

@@ -28,7 +28,7 @@ from lors.speech.corpora.prompt_sources import VERSION, VOICES, audio_folder, tr
 from lors.speech.corpora.prompt_transcripts import clean, count_words, is_description, parse
 from lors.speech.corpora.splits import SPLITS, groups_of_equal_text, split_of
 from lors.speech.languages import language_code
-from lors.speech.manifest import Utterance, read_manifest, write_manifest
+from lors.speech.manifest import Utterance, write_manifest
 
 NORMALISER = "fold-diacritics"
 """The profile that every line asks for: no transcript of these prompts writes its accents reliably."""
@@ -38,14 +38,17 @@ _BYTES_PER_LANGUAGE = 40 << 20
 
 
 @dataclass(frozen=True)
-class ManifestCount:
-    """What one manifest holds: clips of one language, task and split, and their seconds together."""
+class PreparedManifest:
+    """One manifest: its file name, what it holds, and the digests of its bytes and of its ids, one a line."""
 
+    name: str
     language: str
     task: str
     split: str
     clips: int
     seconds: float
+    sha256: str
+    ids_sha256: str
 
 
 @dataclass(frozen=True)
@@ -53,20 +56,20 @@ class PreparedCorpus:
     """What `prepare_prompts` wrote.
 
     Attributes:
-        directory: the folder with the manifests `LANGUAGE-TASK-SPLIT.jsonl`, `audio/`, `prepare.json`, `README.md`.
-        counts: one for each manifest, in the order of languages, tasks and splits.
+        directory: the folder, with `LANGUAGE-TASK-SPLIT.jsonl`, `audio/`, `prepare.json` and `README.md`.
+        manifests: in the order of languages, tasks and splits.
         left_out: language → reason → number of prompts.
         repairs: language → kind of repair → number of transcripts changed, of the prompts that are kept.
     """
 
     directory: Path
-    counts: list[ManifestCount]
+    manifests: list[PreparedManifest]
     left_out: dict[str, dict[str, int]]
     repairs: dict[str, dict[str, int]]
 
     def manifest(self, language: str, task: str, split: str) -> Path:
         """Path of the manifest of a language, a task ("transcribe", "translate") and a split."""
-        return self.directory / f"{language}-{task}-{split}.jsonl"
+        return self.directory / _manifest_name(language, task, split)
 
 
 @dataclass
@@ -89,7 +92,7 @@ def prepare_prompts(
 ) -> PreparedCorpus:
     """Write manifests and 16 kHz audio of the telephone prompts: transcription, and translation into English.
 
-    The splits (about 70 % train, 12 % dev, 18 % test) follow from a hash of the prompt's id and are the same
+    The splits (about 66 % train, 12 % dev, 22 % test) follow from a hash of the prompt's id and are the same
     in every language; prompts with equal texts in any language share a split. The same arguments give the
     same bytes.
 
@@ -125,17 +128,17 @@ def prepare_prompts(
     }
     with atomic_directory(out, overwrite) as partial:
         _convert(folders, selections, partial / "audio")
-        counts = []
+        manifests = []
         for language, selection in selections.items():
             for target in dict.fromkeys((language, "en")):
-                counts += _write_manifests(partial, language, target, selection, spoken[target], groups)
+                manifests += _write_manifests(partial, language, target, selection, spoken[target], groups)
             if language != "en":
                 selection.left_out["no English text (of the translations)"] = len(
                     selection.texts.keys() - spoken["en"].keys()
                 )
         corpus = PreparedCorpus(
             out,
-            counts,
+            manifests,
             {language: dict(selection.left_out) for language, selection in selections.items()},
             {language: dict(+selection.repairs) for language, selection in selections.items()},
         )
@@ -144,8 +147,8 @@ def prepare_prompts(
             "minimum_words": minimum_words,
             "maximum_seconds": maximum_seconds,
         }
-        write_json(partial / "prepare.json", _record(corpus, settings, partial))
-        write_text(partial / "README.md", readme(corpus, settings))
+        write_json(partial / "prepare.json", _record(corpus, settings))
+        write_text(partial / "README.md", readme(corpus, settings, NORMALISER))
     return corpus
 
 
@@ -187,7 +190,9 @@ def _select(
 ) -> _Selection:
     selection = _Selection()
     recordings = {
-        path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.rglob("*.g722")
+        path.relative_to(folder).with_suffix("").as_posix(): path
+        for path in folder.rglob("*.g722")
+        if path.stat().st_size  # the Russian `is` is empty
     }
     for identifier in sorted(raw.keys() | recordings.keys()):
         recording = recordings.get(identifier)
@@ -243,7 +248,7 @@ def _write_manifests(
     selection: _Selection,
     texts: Mapping[str, str],
     groups: Mapping[str, str],
-) -> list[ManifestCount]:
+) -> list[PreparedManifest]:
     """Write the manifests of one task, one for each split, in the order of the ids."""
     utterances: dict[str, list[Utterance]] = {split: [] for split in SPLITS}
     for identifier in selection.texts:
@@ -261,30 +266,30 @@ def _write_manifests(
                 )
             )
     task = "transcribe" if target == language else "translate"
-    counts = []
-    for split, chosen in utterances.items():
-        if chosen:
-            write_manifest(directory / f"{language}-{task}-{split}.jsonl", chosen)
-            seconds = round(sum(utterance.duration for utterance in chosen), 3)
-            counts.append(ManifestCount(language, task, split, len(chosen), seconds))
-    return counts
+    manifests = []
+    for split, clips in utterances.items():
+        if clips:
+            path = directory / _manifest_name(language, task, split)
+            write_manifest(path, clips)
+            seconds = round(sum(clip.duration for clip in clips), 3)
+            ids = sha256_of_text("".join(f"{clip.id}\n" for clip in clips))
+            manifests.append(
+                PreparedManifest(path.name, language, task, split, len(clips), seconds, sha256_of(path), ids)
+            )
+    return manifests
 
 
-def _record(corpus: PreparedCorpus, settings: Mapping[str, Any], directory: Path) -> dict[str, Any]:
-    """What `prepare.json` says: settings, counts, digests, versions."""
-    manifests = {}
-    for count in corpus.counts:
-        path = directory / corpus.manifest(count.language, count.task, count.split).name
-        ids = [utterance.id for utterance in read_manifest(path, check_audio=False)]
-        manifests[path.name] = asdict(count) | {
-            "sha256": sha256_of(path),
-            "ids_sha256": sha256_of_text("".join(f"{identifier}\n" for identifier in ids)),
-        }
+def _manifest_name(language: str, task: str, split: str) -> str:
+    return f"{language}-{task}-{split}.jsonl"
+
+
+def _record(corpus: PreparedCorpus, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What `prepare.json` says."""
     return {
         "corpus": f"asterisk-core-sounds {VERSION}",
-        "settings": settings,
+        "settings": dict(settings),
         "normaliser": NORMALISER,
-        "manifests": manifests,
+        "manifests": [asdict(manifest) for manifest in corpus.manifests],
         "left_out": corpus.left_out,
         "repairs": corpus.repairs,
         "versions": {name: version(name) for name in ("lors", "av", "soundfile")},

@@ -8,11 +8,11 @@ from typing import Literal
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
-_PERCENT_TRAIN, _PERCENT_DEV = 70, 12
+_PERCENT_TRAIN, _PERCENT_DEV = 66, 12
 
 
 def split_of(key: str) -> Split:
-    """The split of a key: sha256 modulo 100, of which 70 are train, 12 dev and 18 test."""
+    """The split of a key: sha256 modulo 100, of which 66 are train, 12 dev and 22 test."""
     place = int(hashlib.sha256(key.encode("utf-8")).hexdigest(), 16) % 100
     if place < _PERCENT_TRAIN:
         return "train"

@@ -1,0 +1,73 @@
+"""Decoding with CTranslate2: the same weights, several times faster than transformers on a processor."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import ctranslate2
+import numpy as np
+from torch import Tensor
+
+from lors.base.errors import LorsError, UsageError
+from lors.checkpoints.ctranslate2 import to_ctranslate2
+from lors.speech.decoding.hypothesis import Decoded
+from lors.speech.decoding.options import DecoderOptions
+from lors.speech.decoding.vocabulary import Vocabulary, read_config
+
+_MAX_WORKERS = 4
+
+
+class CTranslate2Engine:
+    """A checkpoint converted for CTranslate2 (kept in the cache folder), on the GPU where there is one."""
+
+    def __init__(self, directory: Path, options: DecoderOptions) -> None:
+        config = read_config(directory)
+        self._vocabulary = Vocabulary(directory)
+        self._beam_size = options.beam_size
+        self.mel_bins = int(config["num_mel_bins"])
+        self.bytes_per_position = 8 * int(config["decoder_layers"]) * int(config["d_model"])
+        device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+        supported = ctranslate2.get_supported_compute_types(device)
+        if options.quantization not in supported:
+            raise UsageError(
+                f"quantization {options.quantization}: this machine's {device} does not compute in it; "
+                f"choose one of {', '.join(sorted(supported))}."
+            )
+        # Batches side by side on one core each: 9.1 s where one batch on two cores took 11.8.
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.workers = 1 if device == "cuda" else min(_MAX_WORKERS, cores)
+        converted = to_ctranslate2(directory, str(options.quantization))
+        try:
+            self._model = ctranslate2.models.Whisper(
+                str(converted),
+                device=device,
+                compute_type=options.quantization,
+                inter_threads=self.workers,
+                intra_threads=max(1, cores // self.workers),
+            )
+        except (RuntimeError, ValueError) as error:
+            raise LorsError(f"{directory}: CTranslate2 cannot load this model ({error}).") from None
+
+    def decode(
+        self,
+        features: Tensor,
+        languages: Sequence[str],
+        task: str,
+        max_new_tokens: int,
+        no_repeat_ngram_size: int = 0,
+    ) -> list[Decoded]:
+        prompts = [self._vocabulary.prompt(language, task) for language in languages]
+        view = ctranslate2.StorageView.from_array(np.ascontiguousarray(features.numpy()))
+        results = self._model.generate(
+            view,
+            prompts,
+            beam_size=self._beam_size,
+            max_length=max_new_tokens + len(prompts[0]),
+            no_repeat_ngram_size=no_repeat_ngram_size,
+            return_scores=True,
+        )
+        decoded = []
+        for result in results:
+            tokens = [token for token in result.sequences_ids[0] if self._vocabulary.is_text(token)]
+            decoded.append(Decoded(tuple(tokens), self._vocabulary.text(tokens), float(result.scores[0])))
+        return decoded

@@ -1,0 +1,67 @@
+"""Decoding with transformers: the reference, in pure PyTorch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import WhisperForConditionalGeneration
+from transformers.modeling_outputs import BaseModelOutput
+from transformers.utils import logging
+
+from lors.base.errors import LorsError
+from lors.speech.decoding.hypothesis import Decoded
+from lors.speech.decoding.options import DecoderOptions
+from lors.speech.decoding.vocabulary import Vocabulary
+from lors.speech.window import encode
+
+
+class TransformersEngine:
+    """A checkpoint loaded by transformers, on the GPU where there is one."""
+
+    workers = 1
+
+    def __init__(self, directory: Path, options: DecoderOptions) -> None:
+        self._vocabulary = Vocabulary(directory)
+        self._beam_size = options.beam_size
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            model = WhisperForConditionalGeneration.from_pretrained(
+                directory, dtype=getattr(torch, str(options.quantization))
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise LorsError(f"{directory}: transformers cannot load this model ({reason}).") from None
+        self._model = model.eval().to(self._device)
+        self.mel_bins = int(model.config.num_mel_bins)
+        self.bytes_per_position = 8 * int(model.config.decoder_layers) * int(model.config.d_model)
+
+    @torch.inference_mode()
+    def decode(
+        self,
+        features: Tensor,
+        languages: Sequence[str],
+        task: str,
+        max_new_tokens: int,
+        no_repeat_ngram_size: int = 0,
+    ) -> list[Decoded]:
+        states = encode(self._model, features.to(self._device, self._model.dtype))
+        asked = {"language": list(languages), "task": task} if self._vocabulary.multilingual else {}
+        level = logging.get_verbosity()
+        logging.set_verbosity_error()  # it warns of a missing attention mask, which Whisper does not use
+        try:
+            output = self._model.generate(
+                encoder_outputs=BaseModelOutput(last_hidden_state=states),
+                num_beams=self._beam_size,
+                do_sample=False,
+                max_new_tokens=max_new_tokens,
+                no_repeat_ngram_size=no_repeat_ngram_size,
+                **asked,
+            )
+        finally:
+            logging.set_verbosity(level)
+        decoded = []
+        for row in output.tolist():
+            tokens = [token for token in row if self._vocabulary.is_text(token)]
+            decoded.append(Decoded(tuple(tokens), self._vocabulary.text(tokens), float("nan")))
+        return decoded
