@@ -107,13 +107,16 @@ def _flag(key: str) -> str:
 
 
 def _dry_run(recipe: "Recipe", out: Path | None, overwrite: bool, workers: int | None) -> None:
-    from lors.base.files import refuse_existing
+    from lors.base.files import refuse_existing, require_free_space
     from lors.merging.plan import make_plan
     from lors.merging.workers import default_workers
 
     if out is not None:
         refuse_existing(out, overwrite)
-    for line in _describe(make_plan(recipe), workers or default_workers()):
+    plan = make_plan(recipe)
+    if out is not None:
+        require_free_space(out.parent, plan.output_bytes())
+    for line in _describe(plan, workers or default_workers()):
         typer.echo(line)
 
 

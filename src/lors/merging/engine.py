@@ -27,7 +27,7 @@ from lors.merging.arithmetic import (
 )
 from lors.merging.plan import Group, Plan, Task, make_plan
 from lors.merging.recipe import Recipe, load_recipe
-from lors.merging.record import half_precision_loss, side_files_size, write_record
+from lors.merging.record import half_precision_loss, write_record
 from lors.merging.signature import format_signature
 from lors.merging.workers import default_workers, run
 
@@ -104,7 +104,7 @@ def merge(
     if known_sum is not None and not _differ_in_scale_alone(known_sum.plan.recipe, recipe):
         raise UsageError("the known sum belongs to another recipe; only scale and dtype may differ.")
     plan = make_plan(recipe)
-    require_free_space(out.parent, plan.output_bytes() + side_files_size(plan))
+    require_free_space(out.parent, plan.output_bytes())
     for warning in plan.warnings:
         say(f"warning: {warning}")
     with atomic_directory(out, overwrite) as partial:

@@ -15,6 +15,11 @@ def is_hub_id(name: str) -> bool:
     return _HUB_ID.fullmatch(name) is not None
 
 
+def find_local(name: str, folders: Sequence[Path]) -> Path | None:
+    """What is at the path `name` in the first of `folders` that has it."""
+    return next((path for path in _candidates(name, folders) if path.exists()), None)
+
+
 def locate(name: str, folders: Sequence[Path]) -> Path:
     """The checkpoint directory that `name` stands for.
 
@@ -26,11 +31,9 @@ def locate(name: str, folders: Sequence[Path]) -> Path:
         UsageError: nothing is there; the message says where it was looked for.
         LorsError: a Hub model that cannot be had.
     """
-    path = Path(name).expanduser()
-    candidates = list(dict.fromkeys((folder / path).absolute() for folder in folders))
-    for candidate in candidates:
-        if candidate.exists():
-            return find_checkpoint(candidate)
+    if (local := find_local(name, folders)) is not None:
+        return find_checkpoint(local)
+    candidates = _candidates(name, folders)
     looked = " or ".join(str(candidate) for candidate in candidates)
     if is_hub_id(name) and not any(candidate.parent.is_dir() for candidate in candidates):
         try:
@@ -39,5 +42,10 @@ def locate(name: str, folders: Sequence[Path]) -> Path:
             raise type(error)(f"{error} (No directory {looked} either.)") from None
     siblings = [p.name for c in candidates if c.parent.is_dir() for p in c.parent.iterdir() if p.is_dir()]
     raise UsageError(
-        f"model '{name}': no such directory; looked for {looked}.{did_you_mean(path.name, siblings)}"
+        f"model '{name}': no such directory; looked for {looked}.{did_you_mean(Path(name).name, siblings)}"
     )
+
+
+def _candidates(name: str, folders: Sequence[Path]) -> list[Path]:
+    path = Path(name).expanduser()
+    return list(dict.fromkeys((folder / path).absolute() for folder in folders))

@@ -68,12 +68,12 @@ PARAMETERS = {
         Parameter(
             "rank_ratio",
             "above 0, at most 1",
-            "kept rank of a d×k matrix: max(1, floor(min(d, k) · rank_ratio)); for all experts or each",
+            "kept rank of a d×k matrix: max(1, floor(min(d, k) · rank_ratio)); for all experts or for each",
         ),
         Parameter(
             "keep_ratio",
             "above 0, at most 1",
-            "kept entries of a tensor: max(1, floor(entries · keep_ratio)), largest first; for all experts or each",
+            "kept entries of a tensor: max(1, floor(entries · keep_ratio)); for all experts or for each",
         ),
     )
 }

@@ -95,9 +95,15 @@ class Plan:
         ]
 
     def output_bytes(self) -> int:
-        """Size of the merged weights."""
+        """Size of the merged weights and of the files that go beside them."""
         sizes = {task.name: task.nbytes for task in self.tasks}
-        return sum(sizes.values()) + sum(sizes[source] for source in self.copies.values())
+        weights = set(self.base.files())
+        beside = (path for path in self.base.directory.iterdir() if path.is_file() and path not in weights)
+        return (
+            sum(sizes.values())
+            + sum(sizes[source] for source in self.copies.values())
+            + sum(path.stat().st_size for path in beside)
+        )
 
     def memory(self, workers: int) -> int:
         """Bytes that `workers` threads hold at most, the inputs' mapped pages aside (they can be dropped)."""

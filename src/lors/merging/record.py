@@ -10,7 +10,7 @@ from typing import Any
 from lors.base.files import read_json, write_json, write_text
 from lors.checkpoints.card import model_card
 from lors.merging.arithmetic import Rounding
-from lors.merging.locate import is_hub_id
+from lors.merging.locate import find_local, is_hub_id
 from lors.merging.plan import Plan
 from lors.merging.recipe import Recipe
 from lors.version import __version__
@@ -42,13 +42,6 @@ def half_precision_loss(recipe: Recipe, roundings: Mapping[str, Rounding]) -> fl
     ordered = [roundings[name] for name in sorted(roundings)]
     change = sum(rounding.change for rounding in ordered)
     return sqrt(sum(rounding.error for rounding in ordered) / change) if change else 0.0
-
-
-def side_files_size(plan: Plan) -> int:
-    """Bytes of the files beside the base's weights."""
-    weights = set(plan.base.files())
-    beside = (path for path in plan.base.directory.iterdir() if path.is_file() and path not in weights)
-    return sum(path.stat().st_size for path in beside)
 
 
 def _record(plan: Plan, digests: Sequence[str], signature: str, loss: float | None) -> dict[str, Any]:
@@ -108,5 +101,6 @@ Signature: `{signature}`
 
 Method: {method.citation}.
 """
-    models = dict.fromkeys([recipe.base, *(expert.model for expert in recipe.experts)])
-    return model_card(directory, [name for name in models if is_hub_id(name)], ["lors", "merge"], body)
+    names = dict.fromkeys([recipe.base, *(expert.model for expert in recipe.experts)])
+    on_hub = [name for name in names if is_hub_id(name) and find_local(name, recipe.folders()) is None]
+    return model_card(directory, on_hub, ["lors", "merge"], body)
