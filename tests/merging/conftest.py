@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -88,6 +89,13 @@ def recipe(models: Path) -> Callable[..., dict[str, object]]:
 
 def relative_error(found: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray]) -> float:
     """‖found − reference‖ / ‖reference‖, Frobenius, over all tensors."""
+    assert found.keys() == reference.keys()
     error = sum(float(np.square(found[name].astype(np.float64) - reference[name]).sum()) for name in reference)
     size = sum(float(np.square(reference[name].astype(np.float64)).sum()) for name in reference)
     return float(np.sqrt(error / size))
+
+
+@pytest.fixture(scope="session")
+def tools() -> SimpleNamespace:
+    """save, load, perturbed, relative_error."""
+    return SimpleNamespace(save=save, load=load, perturbed=perturbed, relative_error=relative_error)

@@ -93,7 +93,8 @@ def test_short_window_serves_forward_and_generate():
     with torch.no_grad():
         states = BaseModelOutput(encode(model, features))
         assert torch.equal(
-            model(encoder_outputs=states, labels=labels).loss, small(input_features=features, labels=labels).loss
+            model(encoder_outputs=states, labels=labels).loss,
+            small(input_features=features, labels=labels).loss,
         )
         tokens = model.generate(encoder_outputs=states, max_new_tokens=5, do_sample=False)
     assert tokens.shape[0] == 2

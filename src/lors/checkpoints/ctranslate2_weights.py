@@ -1,6 +1,8 @@
 """The weights inside a CTranslate2 `model.bin`, and which of Hugging Face's Whisper tensors each one is."""
 
+import re
 import struct
+from collections.abc import Mapping
 from pathlib import PurePath
 
 import torch
@@ -12,14 +14,16 @@ _DTYPES = (torch.float32, torch.int8, torch.int16, torch.int32, torch.float16, t
 
 _BINARY_VERSION = 6
 
+Layout = dict[str, tuple[str, ...]]
+
 
 def read_variables(content: bytearray, name: PurePath | str) -> dict[str, torch.Tensor]:
-    """Every variable of a `model.bin`, aliases included, as views of `content`.
+    """Every variable of a `model.bin`, aliases included, as copies.
 
     The layout (ctranslate2/specs/model_spec.py, `_serialize`), little endian: version u32, name of the
-    specification, its revision u32, count u32; for each variable its name, rank u8, dimensions u32, format u8,
-    bytes u32, content; count u32 of aliases, each a pair of names. A name is its length u16 (the closing zero
-    counted), its bytes, a zero.
+    specification, its revision u32, count u32; for each variable its name, rank u8, dimensions u32, format
+    u8, bytes u32, content; count u32 of aliases, each a pair of names. A name is its length u16 (the closing
+    zero counted), its bytes, a zero.
 
     Args:
         content: the whole file.
@@ -49,13 +53,13 @@ def read_variables(content: bytearray, name: PurePath | str) -> dict[str, torch.
     return variables
 
 
-def whisper_layout(encoder_layers: int, decoder_layers: int) -> dict[str, tuple[str, ...]]:
+def whisper_layout(encoder_layers: int, decoder_layers: int) -> Layout:
     """For each weight of CTranslate2's Whisper the Hugging Face tensors whose rows it stacks, in order.
 
     Attention's query, key and value projections are fused: all three in self-attention, key and value in
     cross-attention. Keys have no bias in Whisper; the name stands here all the same, for its rows of zeros.
     """
-    layout = {
+    layout: Layout = {
         "decoder/embeddings/weight": ("model.decoder.embed_tokens.weight",),
         "decoder/projection/weight": ("model.decoder.embed_tokens.weight",),
     }
@@ -69,9 +73,26 @@ def whisper_layout(encoder_layers: int, decoder_layers: int) -> dict[str, tuple[
     return layout
 
 
-def _layer(theirs: str, ours: str, cross_attention: bool) -> dict[str, tuple[str, ...]]:
+def to_hugging_face(variables: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """CTranslate2's variables under transformers' names and with its shapes, sorted by name.
+
+    The output projection is the embedding and is left out, as in the checkpoints on the Hub.
+    """
+    layers = [
+        sum(1 for name in variables if re.fullmatch(rf"{side}/layer_\d+/ffn/linear_0/weight", name))
+        for side in ("encoder", "decoder")
+    ]
+    tensors = {}
+    for theirs, ours in whisper_layout(*layers).items():
+        for name, part in zip(ours, variables[theirs].chunk(len(ours)), strict=True):
+            if not name.endswith(".k_proj.bias"):
+                tensors[name] = part
+    return dict(sorted(tensors.items()))
+
+
+def _layer(theirs: str, ours: str, cross_attention: bool) -> Layout:
     attention = f"{ours}.self_attn"
-    layout = {
+    layout: Layout = {
         **_norm(f"{theirs}/self_attention/layer_norm", f"{ours}.self_attn_layer_norm"),
         **_linear(
             f"{theirs}/self_attention/linear_0",
@@ -93,11 +114,11 @@ def _layer(theirs: str, ours: str, cross_attention: bool) -> dict[str, tuple[str
     return layout
 
 
-def _linear(theirs: str, *ours: str) -> dict[str, tuple[str, ...]]:
+def _linear(theirs: str, *ours: str) -> Layout:
     return {f"{theirs}/{part}": tuple(f"{name}.{part}" for name in ours) for part in ("weight", "bias")}
 
 
-def _norm(theirs: str, ours: str) -> dict[str, tuple[str, ...]]:
+def _norm(theirs: str, ours: str) -> Layout:
     return {f"{theirs}/gamma": (f"{ours}.weight",), f"{theirs}/beta": (f"{ours}.bias",)}
 
 

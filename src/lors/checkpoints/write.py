@@ -62,14 +62,16 @@ class TensorWriter:
         expected = self._infos[name]
         found = dtype_name(tensor.dtype), tuple(tensor.shape)
         if found != expected:
-            raise ValueError(f"tensor '{name}': is {found[0]} {found[1]}, expected {expected[0]} {expected[1]}")
+            raise ValueError(
+                f"tensor '{name}': is {found[0]} {found[1]}, expected {expected[0]} {expected[1]}"
+            )
         with self._lock:
             if name not in self._missing:
                 raise ValueError(f"tensor '{name}': written twice")
             self._missing.remove(name)
         if tensor.numel():
             flat = tensor.detach().to("cpu").contiguous().flatten()
-            self._write_at(self._offsets[name], memoryview(flat.view(torch.uint8).numpy()))
+            self._write_at(self._offsets[name], flat.view(torch.uint8).numpy().data)
 
     def __enter__(self) -> Self:
         return self
@@ -87,7 +89,11 @@ class TensorWriter:
 
     def _write_at(self, offset: int, data: memoryview) -> None:
         while data:
-            written = os.pwrite(self._descriptor, data, offset)
+            try:
+                written = os.pwrite(self._descriptor, data, offset)
+            except OSError as error:
+                error.filename = str(self._path)  # the system names no file where it knows a descriptor
+                raise
             offset += written
             data = data[written:]
 
@@ -96,7 +102,8 @@ def copy_side_files(source: Path, destination: Path) -> None:
     """Copy what makes weights a model (configuration, tokenizer, processor …) from one directory to another.
 
     Left out: weights in any format and their indexes, sub-folders, hidden files, what a training left
-    (`training_args`, `optimizer`, `scheduler`, `trainer_state` …), `README.md`, `merge.json`, `finetune.json`.
+    (`training_args`, `optimizer`, `scheduler`, `trainer_state` …), `README.md`, `merge.json` and
+    `finetune.json`.
     """
     for path in sorted(Path(source).iterdir()):
         if path.is_file() and _is_side_file(path.name):

@@ -1,13 +1,15 @@
 """What the decoder is taught to write: Whisper's control tokens, the text, the end token."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lors.base.errors import LorsError, UsageError
+from lors.base.files import read_json
 from lors.speech.manifest import Utterance
 
 if TYPE_CHECKING:
-    from transformers import WhisperForConditionalGeneration, WhisperTokenizer
+    from transformers import WhisperTokenizer
 
 MAX_LABELS = 448
 """Whisper's decoder has this many positions; a longer sequence of labels cannot be learnt."""
@@ -17,10 +19,13 @@ _NO_TIMESTAMPS = "<|notimestamps|>"
 _MULTILINGUAL_VOCABULARY = 51865
 
 
-def is_multilingual(model: "WhisperForConditionalGeneration") -> bool:
-    """Whether the model writes language and task tokens; the English-only `.en` models write neither."""
-    stated = getattr(model.generation_config, "is_multilingual", None)
-    return model.config.vocab_size >= _MULTILINGUAL_VOCABULARY if stated is None else bool(stated)
+def is_multilingual(directory: Path) -> bool:
+    """Whether a Whisper checkpoint writes language and task tokens; the English-only `.en` models write neither."""
+    generation = directory / "generation_config.json"
+    stated = read_json(generation).get("is_multilingual") if generation.is_file() else None
+    if stated is None:
+        return bool(read_json(directory / "config.json")["vocab_size"] >= _MULTILINGUAL_VOCABULARY)
+    return bool(stated)
 
 
 def check_languages(

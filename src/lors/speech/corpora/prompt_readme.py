@@ -35,8 +35,8 @@ translation into English with the English prompts as references.
 {manifests}
 
 The split follows from a hash of the prompt's id, so all languages share it; prompts whose texts are equal in
-any of the five languages are in one split. Audio is 16 kHz mono FLAC. Every line asks to be scored with the
-profile `{normaliser}`, because the transcripts do not write accents reliably. The ellipses at the ends of
+any of the five languages are in one split. Audio is 16 kHz mono FLAC. Transcriptions ask to be scored with
+the profile `{normaliser}`, because the transcripts do not write accents reliably. The ellipses at the ends of
 texts, which mark where prompts are joined, are taken off.
 
 ## Left out

@@ -9,6 +9,7 @@ from lors.base.cache import cache_directory
 from lors.base.download import DownloadError, download
 from lors.base.errors import LorsError
 from lors.base.files import atomic_directory, sha256_of_text
+from lors.base.lock import exclusive
 from lors.speech.corpora.archives import read_deb, read_tar
 
 VERSION = "1.6.1"
@@ -60,9 +61,10 @@ def transcript(language: str) -> str:
     Raises:
         LorsError: no source could be reached, or what came is not release 1.6.1.
     """
-    name = f"core-sounds-{language}.txt"
-    folder = _kept(f"{language}-transcript", f"asterisk-core-sounds-{language}", language, _transcript_of)
-    return (folder / name).read_text(encoding="utf-8-sig")
+    folder = _unpacked(
+        f"asterisk-core-sounds-{language}", language, _TRANSCRIPT_SHA256[language], _transcript_of
+    )
+    return (folder / f"core-sounds-{language}.txt").read_text(encoding="utf-8-sig")
 
 
 def audio_folder(language: str) -> Path:
@@ -71,32 +73,37 @@ def audio_folder(language: str) -> Path:
     Raises:
         LorsError: no source could be reached, or what came is not release 1.6.1.
     """
-    return _kept(f"{language}-g722", f"asterisk-core-sounds-{language}-g722", language, _audio_of)
+    return _unpacked(f"asterisk-core-sounds-{language}-g722", language, _AUDIO_SHA256[language], _audio_of)
 
 
-def _kept(
-    part: str, package: str, language: str, select: Callable[[Mapping[str, bytes], str], dict[str, bytes]]
+def _unpacked(
+    package: str,
+    language: str,
+    expected: str,
+    select: Callable[[Mapping[str, bytes], str], dict[str, bytes]],
 ) -> Path:
-    """The unpacked `part` in the cache, put there first if it is not there or was damaged."""
-    folder = cache_directory() / "corpora" / f"asterisk-core-sounds-{VERSION}" / part
-    expected = _AUDIO_SHA256[language] if part.endswith("g722") else _TRANSCRIPT_SHA256[language]
-    if folder.is_dir():
-        files = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-        if _digest(files) == expected:
+    """The folder in the cache with a package's files; fetched if it is not there or was changed."""
+    folder = cache_directory() / "corpora" / f"{package}-{VERSION}"
+    with exclusive(folder):
+        if folder.is_dir() and _digest(_files_in(folder)) == expected:
             return folder
-    archive, content = _fetch(package, language)
-    files = select(content, language)
-    if (found := _digest(files)) != expected:
-        raise LorsError(
-            f"{archive}: its {len(files)} files are not those of asterisk-core-sounds {VERSION} "
-            f"(digest {found}, expected {expected}); remove it, to have it fetched anew."
-        )
-    with atomic_directory(folder, overwrite=True) as partial:
-        for name, data in files.items():
-            path = partial / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+        archive, content = _fetch(package, language)
+        files = select(content, language)
+        if (found := _digest(files)) != expected:
+            raise LorsError(
+                f"{archive}: not the files of asterisk-core-sounds {VERSION} (digest {found}, expected "
+                f"{expected}); remove it, to have it fetched anew."
+            )
+        with atomic_directory(folder, overwrite=True) as partial:
+            for name, data in files.items():
+                path = partial / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
     return folder
+
+
+def _files_in(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def _fetch(package: str, language: str) -> tuple[Path, dict[str, bytes]]:

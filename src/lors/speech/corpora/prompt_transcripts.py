@@ -5,7 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from lors.speech.corpora.prompt_corrections import HEARD, LOST_ACCENTS, SPOKEN_IN_PARENTHESES, SYMBOLS
+from lors.speech.corpora.prompt_corrections import HEARD, SPELLING, SPOKEN_IN_PARENTHESES, SYMBOLS
 
 _ENTRY = re.compile(r"(?:^|(?<=[\s.]))[a-z]+(?:-[a-z0-9]+)+:\s")  # the id of another entry, run into a text
 _NOTE = re.compile(r"\[[^\]]*\]")
@@ -78,8 +78,8 @@ def _straighten_apostrophes(text: str, identifier: str, language: str) -> str:
     return text.replace("’", "'")
 
 
-def _restore_accents(text: str, identifier: str, language: str) -> str:
-    return _replace_all(text, LOST_ACCENTS.get(language, {}))
+def _spell(text: str, identifier: str, language: str) -> str:
+    return _replace_all(text, SPELLING.get(language, {}))
 
 
 def _spell_symbols(text: str, identifier: str, language: str) -> str:
@@ -91,7 +91,7 @@ def _space_after_sentence(text: str, identifier: str, language: str) -> str:
 
 
 def _take_what_is_heard(text: str, identifier: str, language: str) -> str:
-    return HEARD.get((language, identifier)) or text
+    return HEARD.get(language, {}).get(identifier, text)
 
 
 def _replace_all(text: str, words: Mapping[str, str]) -> str:
@@ -106,7 +106,7 @@ _REPAIRS: dict[str, Callable[[str, str, str], str]] = {
     "stray quotation marks": _drop_stray_quotes,
     "ellipses at the ends": _drop_ellipses,
     "typographic apostrophes": _straighten_apostrophes,
-    "spelling": _restore_accents,
+    "spelling": _spell,
     "symbols for words": _spell_symbols,
     "no space between sentences": _space_after_sentence,
     "not what is heard": _take_what_is_heard,

@@ -22,7 +22,7 @@ from lors.base.files import (
 )
 from lors.base.progress import progress
 from lors.speech.audio import SAMPLE_RATE, audio_duration, load_audio
-from lors.speech.corpora.prompt_corrections import NOT_WHAT_IS_SAID
+from lors.speech.corpora.prompt_corrections import NOT_TRANSLATIONS
 from lors.speech.corpora.prompt_readme import readme
 from lors.speech.corpora.prompt_sources import VERSION, VOICES, audio_folder, transcript
 from lors.speech.corpora.prompt_transcripts import clean, count_words, is_description, parse
@@ -31,7 +31,7 @@ from lors.speech.languages import language_code
 from lors.speech.manifest import Utterance, write_manifest
 
 NORMALISER = "fold-diacritics"
-"""The profile that every line asks for: no transcript of these prompts writes its accents reliably."""
+"""The profile that transcriptions ask for: no transcript of these prompts writes its accents reliably."""
 
 _LONGEST_SECONDS = 30.0  # what Whisper hears at once
 _BYTES_PER_LANGUAGE = 40 << 20
@@ -130,16 +130,14 @@ def prepare_prompts(
         _convert(folders, selections, partial / "audio")
         manifests = []
         for language, selection in selections.items():
-            for target in dict.fromkeys((language, "en")):
-                manifests += _write_manifests(partial, language, target, selection, spoken[target], groups)
+            manifests += _write_manifests(partial, language, language, selection, selection.texts, groups)
             if language != "en":
-                selection.left_out["no English text (of the translations)"] = len(
-                    selection.texts.keys() - spoken["en"].keys()
-                )
+                english = _english(language, selection, spoken["en"])
+                manifests += _write_manifests(partial, language, "en", selection, english, groups)
         corpus = PreparedCorpus(
             out,
             manifests,
-            {language: dict(selection.left_out) for language, selection in selections.items()},
+            {language: dict(+selection.left_out) for language, selection in selections.items()},
             {language: dict(+selection.repairs) for language, selection in selections.items()},
         )
         settings = {
@@ -203,8 +201,6 @@ def _select(
             reason = "no speech"
         elif not recording:
             reason = "no recording"
-        elif (language, identifier) in NOT_WHAT_IS_SAID:
-            reason = "transcript of something else"
         elif count_words(spoken[identifier]) < minimum_words:
             reason = f"fewer than {minimum_words} words"
         elif seconds > maximum_seconds:
@@ -219,6 +215,17 @@ def _select(
             f"'{language}': no prompt is left; lower the minimum words or raise the maximum seconds."
         )
     return selection
+
+
+def _english(language: str, selection: _Selection, spoken: Mapping[str, str]) -> dict[str, str]:
+    """id → English text of the prompts that are kept; those that have none are counted."""
+    english = {
+        identifier: spoken[identifier]
+        for identifier in selection.texts
+        if identifier in spoken and (language, identifier) not in NOT_TRANSLATIONS
+    }
+    selection.left_out["no English text (of the translations)"] = len(selection.texts) - len(english)
+    return english
 
 
 def _convert(folders: Mapping[str, Path], selections: Mapping[str, _Selection], audio: Path) -> None:
@@ -262,7 +269,7 @@ def _write_manifests(
                     source_lang=language,
                     target_lang=target,
                     speaker=VOICES[language],
-                    normaliser=NORMALISER,
+                    normaliser=NORMALISER if target == language else None,
                 )
             )
     task = "transcribe" if target == language else "translate"

@@ -1,0 +1,324 @@
+"""Fine-tuning: a base model and manifests in, one expert out."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, TrainerState, TrainingArguments, WhisperForConditionalGeneration
+
+from lors.base.errors import LorsError, UsageError
+from lors.base.files import read_json, sha256_of, write_json
+from lors.base.progress import say
+from lors.checkpoints.find import find_checkpoint
+from lors.checkpoints.read import open_checkpoint
+from lors.speech.finetuning_files import finished_run, require_space, work_directory, write_expert
+from lors.speech.finetuning_inputs import Inputs, load_model, read_inputs, summary
+from lors.speech.finetuning_settings import (
+    MAX_GRADIENT_NORM,
+    FinetuneSettings,
+    resolve_device,
+    resolve_precision,
+)
+from lors.speech.manifest import read_manifest
+from lors.speech.training import (
+    WhisperTrainer,
+    checkpoint_path,
+    mean_losses,
+    quiet_transformers,
+    remove_checkpoints,
+    sealed_checkpoints,
+)
+from lors.speech.training_callbacks import SaveNowAndThen, ShowProgress, StopWhenDiverged
+from lors.speech.training_data import Collator, LeftOut, SpeechDataset
+
+_IMPLAUSIBLE_LOSS = 4.0
+"""Nats per label of an untouched base above which its text hardly belongs to its sound."""
+
+_CLIPS_LOOKED_AT = 8
+
+_BASE_LOSS = "base_loss.json"
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """An expert, and how it came about; all of it also stands in its `finetune.json`.
+
+    Attributes:
+        directory: the expert, a complete Whisper directory.
+        train: for each language and task ("es-transcribe") {"clips": …, "minutes": …}.
+        left_out: utterances that did not fit the window or the decoder, of training and dev data.
+        steps: steps of the optimiser.
+        kept_step: the step whose weights were kept: that of lowest dev loss, else the last.
+        base_loss: mean negative log-likelihood of the base model on the first clips, nats per label.
+        train_losses: {"step", "epoch", "loss", "learning_rate"} for each step.
+        dev_losses: {"step", "epoch", "loss", and one for each language and task}; step 0 is the base model.
+        seconds: how long the last, uninterrupted part took.
+        reused: whether the expert was there already, from the same settings and inputs.
+    """
+
+    directory: Path
+    train: Mapping[str, Mapping[str, float]]
+    left_out: tuple[LeftOut, ...]
+    steps: int
+    kept_step: int
+    base_loss: float
+    train_losses: tuple[Mapping[str, float], ...]
+    dev_losses: tuple[Mapping[str, float], ...]
+    seconds: float
+    reused: bool
+
+
+def finetune(
+    base: str | Path,
+    train: Sequence[Path],
+    out: Path,
+    dev: Sequence[Path] = (),
+    *,
+    epochs: float = 10.0,
+    max_steps: int | None = None,
+    learning_rate: float = 1e-5,
+    batch_size: int = 8,
+    gradient_accumulation: int = 1,
+    window: int = 1500,
+    warmup: float = 0.1,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    gradient_checkpointing: bool = False,
+    workers: int | None = None,
+    save_steps: int | None = None,
+    overwrite: bool = False,
+    reuse: bool = False,
+) -> FinetuneResult:
+    """Fine-tune all of Whisper's parameters on one or several manifests, languages and tasks mixed as they are.
+
+    (All but the encoder's sinusoidal position table, which is fixed in Whisper.) The optimiser is Adam without
+    weight decay. While it runs, all is kept in `OUT.partial`; the same call goes on there after an interruption,
+    and ends with the very weights of an unbroken run.
+
+    Args:
+        base: the pretrained Whisper, a directory or a Hub id.
+        train: manifests to learn from.
+        out: the directory to make.
+        dev: manifests on which the loss is measured after each epoch; the weights of the lowest are kept.
+        epochs, max_steps, learning_rate, batch_size, gradient_accumulation, window, warmup, seed: see
+            `FinetuneSettings`.
+        device: "cpu", "cuda", or "auto".
+        precision: of the matrix products: "float32", "bfloat16", or "auto" (bfloat16 on a GPU).
+        gradient_checkpointing: recompute activations instead of keeping them: less memory, more time.
+        workers: processes that read audio; None for none on a CPU and up to eight beside a GPU.
+        save_steps: steps between checkpoints; None for one about every five minutes. Each epoch's end has one too.
+        overwrite: replace `out`, and an unfinished run of other settings.
+        reuse: return an `out` that was made by the same settings from the same inputs as it is.
+
+    Raises:
+        UsageError: a setting out of range, a bad manifest or base, nothing left to learn from, `out` exists.
+        LorsError: the loss diverges, the disk or the GPU's memory is full, an audio file cannot be read.
+    """
+    place = resolve_device(device)
+    settings = FinetuneSettings(
+        epochs=epochs,
+        max_steps=max_steps,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        gradient_accumulation=gradient_accumulation,
+        window=window,
+        warmup=warmup,
+        seed=seed,
+        precision=resolve_precision(precision, place),
+    )
+    settings.check()
+    if save_steps is not None and save_steps < 1:
+        raise UsageError(f"save steps {save_steps}: expected at least 1.")
+    if workers is not None and workers < 0:
+        raise UsageError(f"workers {workers}: expected zero or more.")
+    if not train:
+        raise UsageError("no training data: name at least one manifest with --train.")
+    out = Path(out).absolute()
+    if not reuse:
+        finished_run(out, {}, overwrite, reuse)
+
+    start = time.monotonic()
+    original = open_checkpoint(find_checkpoint(base))
+    train, dev = [Path(path) for path in train], [Path(path) for path in dev]
+    job = {
+        "settings": asdict(settings),
+        "base": original.sha256(),
+        "train": [_digest(path) for path in train],
+        "dev": [_digest(path) for path in dev],
+    }
+    if found := finished_run(out, job, overwrite, reuse):
+        return _result(out, found, reused=True)
+
+    inputs = read_inputs(original, base, train, dev, window)
+    _, steps = settings.steps(len(inputs.train))
+    require_space(out, original, checkpoints=3 if dev else 2)
+    with work_directory(out, job, overwrite) as work:
+        remove_checkpoints(work, keep=set(sealed_checkpoints(work)))
+        resumed = max(sealed_checkpoints(work), default=0)
+        if resumed < steps:
+            model = load_model(original, base, place)
+            arguments = _arguments(settings, steps, work, place, bool(dev))
+            arguments.eval_on_start = bool(dev) and not resumed
+            arguments.activation_checkpointing = gradient_checkpointing
+            arguments.dataloader_num_workers = _workers(workers, place)
+            _train(model, arguments, inputs, settings, save_steps, resumed)
+        state = TrainerState.load_from_json(str(checkpoint_path(work, steps) / "trainer_state.json"))
+        kept = state.best_global_step or steps
+        record = {
+            "name": out.name,
+            "base": {"name": str(base), "sha256": original.sha256()},
+            "job": job,
+            "max_gradient_norm": MAX_GRADIENT_NORM,
+            "train": [str(path) for path in train],
+            "dev": [str(path) for path in dev],
+            "train_groups": summary(inputs.train),
+            "dev_groups": summary(inputs.dev),
+            "left_out": [{**asdict(item), "manifest": str(item.manifest)} for item in inputs.left_out],
+            "first_labels": inputs.first_labels,
+            "base_loss": read_json(work / _BASE_LOSS),
+            "steps": steps,
+            "kept_step": kept,
+            "train_losses": _train_losses(state),
+            "dev_losses": _dev_losses(state),
+            "device": place,
+            "versions": {name: version(name) for name in ("lors", "torch", "transformers")},
+            "resumed_after_step": resumed,
+            "seconds": round(time.monotonic() - start, 1),
+        }
+        write_expert(checkpoint_path(work, kept), original, work, out, record)
+    return _result(out, record, reused=False)
+
+
+def _train(
+    model: WhisperForConditionalGeneration,
+    arguments: TrainingArguments,
+    inputs: Inputs,
+    settings: FinetuneSettings,
+    save_steps: int | None,
+    resumed: int,
+) -> None:
+    collator = Collator(settings.window, inputs.mel_bins)
+    bfloat16 = settings.precision == "bfloat16"
+    work = Path(arguments.output_dir)
+    per_epoch, _ = settings.steps(len(inputs.train))
+    with quiet_transformers(), ShowProgress() as progress:
+        try:
+            if resumed:
+                say(f"Going on after step {resumed}, from {work}")
+            else:
+                _measure_base(model, inputs, collator, bfloat16, work)
+            trainer = WhisperTrainer(
+                model=model,
+                args=arguments,
+                data_collator=collator,
+                train_dataset=SpeechDataset(inputs.train),
+                eval_dataset=SpeechDataset(inputs.dev),
+                callbacks=[progress, StopWhenDiverged(), SaveNowAndThen(save_steps, per_epoch)],
+                bfloat16=bfloat16,
+            )
+            trainer.remove_callback(PrinterCallback)
+            trainer.train(resume_from_checkpoint=str(checkpoint_path(work, resumed)) if resumed else None)
+        except torch.OutOfMemoryError:
+            raise LorsError(
+                f"the GPU's memory does not suffice for batches of {settings.batch_size} at window {settings.window}; "
+                "use a smaller --batch-size with more --gradient-accumulation, or --gradient-checkpointing."
+            ) from None
+
+
+def _measure_base(
+    model: WhisperForConditionalGeneration, inputs: Inputs, collator: Collator, bfloat16: bool, work: Path
+) -> None:
+    """Keep the untouched base's loss on the first clips: where it is absurd, the data are wrong."""
+    first = SpeechDataset(inputs.train[:_CLIPS_LOOKED_AT])
+    loss = mean_losses(model, DataLoader(first, batch_size=len(first), collate_fn=collator), bfloat16)[""]
+    write_json(work / _BASE_LOSS, loss)
+    say(f"Loss of the base model on the first {len(first)} clips: {loss:.3f} nats a token")
+    if loss > _IMPLAUSIBLE_LOSS:
+        say(
+            f"Warning: {loss:.1f} nats a token are implausible for a pretrained Whisper (0.1 to 3 are usual): "
+            "do the texts belong to the audio, and is the language right?"
+        )
+
+
+def _arguments(
+    settings: FinetuneSettings, steps: int, work: Path, device: str, evaluates: bool
+) -> TrainingArguments:
+    arguments = TrainingArguments(
+        output_dir=str(work),
+        use_cpu=device == "cpu",
+        seed=settings.seed,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation,
+        max_steps=steps,
+        optim="adamw_torch_fused",
+        learning_rate=settings.learning_rate,
+        weight_decay=0.0,
+        max_grad_norm=MAX_GRADIENT_NORM,
+        lr_scheduler_type="linear",
+        warmup_steps=settings.warmup,
+        eval_strategy="epoch" if evaluates else "no",
+        save_strategy="epoch",
+        metric_for_best_model="loss",
+        greater_is_better=False,
+        logging_strategy="steps",
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        log_level="error",
+        disable_tqdm=True,
+        report_to="none",
+        remove_unused_columns=False,
+    )
+    if device != "cpu":
+        arguments._n_gpu = 1  # one GPU an expert: several experts run beside each other instead
+    return arguments
+
+
+def _workers(wanted: int | None, device: str) -> int:
+    if wanted is not None:
+        return wanted
+    return 0 if device == "cpu" else min(8, max(1, (os.cpu_count() or 1) - 1))
+
+
+def _digest(manifest: Path) -> str:
+    if not manifest.is_file():
+        read_manifest(manifest)  # says what is wrong
+    return sha256_of(manifest)
+
+
+def _train_losses(state: TrainerState) -> list[dict[str, float]]:
+    names = ("step", "epoch", "loss", "learning_rate")
+    return [{name: entry[name] for name in names} for entry in state.log_history if "loss" in entry]
+
+
+def _dev_losses(state: TrainerState) -> list[dict[str, float]]:
+    return [
+        {
+            name.removeprefix("eval_loss_").removeprefix("eval_"): value
+            for name, value in sorted(entry.items())
+        }
+        for entry in state.log_history
+        if "eval_loss" in entry
+    ]
+
+
+def _result(out: Path, record: Mapping[str, Any], reused: bool) -> FinetuneResult:
+    return FinetuneResult(
+        directory=out,
+        train=record["train_groups"],
+        left_out=tuple(LeftOut(Path(of["manifest"]), of["id"], of["reason"]) for of in record["left_out"]),
+        steps=record["steps"],
+        kept_step=record["kept_step"],
+        base_loss=record["base_loss"],
+        train_losses=tuple(record["train_losses"]),
+        dev_losses=tuple(record["dev_losses"]),
+        seconds=record["seconds"],
+        reused=reused,
+    )

@@ -1,0 +1,124 @@
+"""What a fine-tuning starts from: the base model, and manifests turned into labelled examples."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import WhisperForConditionalGeneration, WhisperTokenizer
+
+from lors.base.errors import LorsError, UsageError
+from lors.base.files import read_json
+from lors.base.progress import say
+from lors.checkpoints.read import Checkpoint
+from lors.speech.labels import check_languages, is_multilingual, show_labels
+from lors.speech.manifest import read_manifest
+from lors.speech.training import TIED, quiet_transformers
+from lors.speech.training_data import Example, LeftOut, select_examples
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Labelled data for one base model."""
+
+    train: tuple[Example, ...]
+    dev: tuple[Example, ...]
+    left_out: tuple[LeftOut, ...]
+    mel_bins: int
+    first_labels: str
+    """The labels of the first training example, as text."""
+
+
+def read_inputs(
+    base: Checkpoint, name: object, train: Sequence[Path], dev: Sequence[Path], window: int
+) -> Inputs:
+    """Read and label all data, and say what there is.
+
+    Raises:
+        UsageError: a bad manifest; a base that is no Whisper or does not know a language; nothing left to train on.
+    """
+    config = _whisper_config(base, name)
+    if window > config["max_source_positions"]:
+        raise UsageError(f"window {window}: {name} has {config['max_source_positions']} encoder positions.")
+    manifests = {path: read_manifest(path) for path in dict.fromkeys([*train, *dev])}
+    tokenizer = _load_tokenizer(base.directory)
+    multilingual = is_multilingual(base.directory)
+    examples: dict[Path, list[Example]] = {}
+    left_out: list[LeftOut] = []
+    for path, utterances in manifests.items():
+        check_languages(utterances, tokenizer, multilingual, name)
+        examples[path], dropped = select_examples(path, utterances, tokenizer, multilingual, window)
+        left_out += dropped
+    training = tuple(example for path in train for example in examples[path])
+    development = tuple(example for path in dev for example in examples[path])
+    for kind, paths, kept in (("training", train, training), ("dev", dev, development)):
+        if paths and not kept:
+            why = next(item for item in left_out if item.manifest in paths)
+            raise UsageError(
+                f"{paths[0]}: nothing is left for {kind}: all {sum(len(manifests[path]) for path in paths)} utterances "
+                f"were left out, the first because it {why.reason}; choose a longer --window or other data."
+            )
+    _say_mixture(training, development, left_out)
+    first = show_labels(training[0].labels, tokenizer)
+    say(f"First labels: {first}")
+    return Inputs(training, development, tuple(left_out), config["num_mel_bins"], first)
+
+
+def load_model(base: Checkpoint, name: object, device: str) -> WhisperForConditionalGeneration:
+    """The base model in float32, its tensors compared with what Whisper of its configuration has."""
+    with quiet_transformers():
+        try:
+            model = WhisperForConditionalGeneration.from_pretrained(
+                base.directory, dtype=torch.float32, attn_implementation="sdpa"
+            )
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            reason = str(error).strip().splitlines()[0].rstrip(".")
+            raise LorsError(f"{base.directory}: cannot be loaded as a Whisper model ({reason}).") from error
+    expected = set(model.state_dict())
+    for names, what in (
+        (expected - {TIED} - set(base.tensors), "lacks"),
+        (set(base.tensors) - expected, "has, beside a Whisper's,"),
+    ):
+        if names:
+            raise UsageError(
+                f"{name}: the checkpoint {what} the tensor '{min(names)}'; a complete Whisper model was expected."
+            )
+    return model.to(device)
+
+
+def summary(examples: Sequence[Example]) -> dict[str, dict[str, float]]:
+    """Clips and minutes for each language and task."""
+    clips = Counter(example.group for example in examples)
+    minutes: Counter[str] = Counter()
+    for example in examples:
+        minutes[example.group] += example.utterance.duration / 60
+    return {group: {"clips": clips[group], "minutes": round(minutes[group], 3)} for group in clips}
+
+
+def _say_mixture(train: Sequence[Example], dev: Sequence[Example], left_out: Sequence[LeftOut]) -> None:
+    for kind, examples in (("Training", train), ("Dev", dev)):
+        for group, of in summary(examples).items():
+            say(f"{kind} data: {group}, {of['clips']} clips, {of['minutes']:.1f} minutes")
+    for manifest, count in Counter(item.manifest for item in left_out).items():
+        first = next(item for item in left_out if item.manifest == manifest)
+        others = f", and {count - 1} more" if count > 1 else ""
+        say(f"Left out of {manifest.name}: '{first.id}' {first.reason}{others}")
+
+
+def _whisper_config(base: Checkpoint, name: object) -> dict[str, int]:
+    config = base.directory / "config.json"
+    content = read_json(config) if config.is_file() else {}
+    if content.get("model_type") != "whisper":
+        kind = content.get("model_type") or "a model of unknown kind"
+        raise UsageError(f"{name}: is {kind} according to its config.json; a Whisper model was expected.")
+    return {"max_source_positions": 1500, "num_mel_bins": 80, **content}
+
+
+def _load_tokenizer(directory: Path) -> WhisperTokenizer:
+    with quiet_transformers():
+        try:
+            return WhisperTokenizer.from_pretrained(directory)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            reason = str(error).strip().splitlines()[0].rstrip(".")
+            raise LorsError(f"{directory}: its tokenizer cannot be loaded ({reason}).") from error
