@@ -57,7 +57,7 @@ def server() -> Iterator[Server]:
     habits = Server()
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             habits.answer(self)
 
         def log_message(self, *_: object) -> None:
@@ -154,7 +154,9 @@ def test_the_next_source_is_tried_and_each_failure_told(server: Server, tmp_path
     download([missing, closed, server.address], tmp_path / "file", DIGEST)
     assert (tmp_path / "file").read_bytes() == CONTENT
     with pytest.raises(DownloadError) as caught:
-        download([missing, closed, "http://no-such-host.invalid/file", "nonsense"], tmp_path / "other", DIGEST)
+        download(
+            [missing, closed, "http://no-such-host.invalid/file", "nonsense"], tmp_path / "other", DIGEST
+        )
     message = str(caught.value)
     assert f"{missing} (HTTP 404)" in message
     assert f"{closed} (Connection refused)" in message
@@ -178,7 +180,8 @@ def test_a_local_mirror_serves(tmp_path: Path) -> None:
 
 def test_two_at_once_fetch_it_once(server: Server, tmp_path: Path) -> None:
     threads = [
-        threading.Thread(target=download, args=([server.address], tmp_path / "file", DIGEST)) for _ in range(4)
+        threading.Thread(target=download, args=([server.address], tmp_path / "file", DIGEST))
+        for _ in range(4)
     ]
     for thread in threads:
         thread.start()

@@ -108,9 +108,11 @@ def test_an_existing_output_is_refused_unless_told_otherwise(tmp_path: Path) -> 
     out.mkdir()
     refuse_existing(out, overwrite=False)
     (out / "old").touch()
-    with pytest.raises(UsageError, match=r"out: the output exists already; .*--overwrite"):
-        with atomic_directory(out):
-            raise AssertionError("must not begin")
+    with (
+        pytest.raises(UsageError, match=r"out: the output exists already; .*--overwrite"),
+        atomic_directory(out),
+    ):
+        raise AssertionError("must not begin")
     with atomic_directory(out, overwrite=True) as partial:
         (partial / "new").touch()
     assert [path.name for path in out.iterdir()] == ["new"]

@@ -21,7 +21,8 @@ def test_processes_take_turns(tmp_path: Path) -> None:
     path = tmp_path / "count"
     path.write_text("0")
     counting = [
-        subprocess.Popen([sys.executable, "-c", _INCREMENT, str(path)], stderr=subprocess.DEVNULL) for _ in "abc"
+        subprocess.Popen([sys.executable, "-c", _INCREMENT, str(path)], stderr=subprocess.DEVNULL)
+        for _ in "abc"
     ]
     assert [process.wait() for process in counting] == [0, 0, 0]
     assert path.read_text() == "60"

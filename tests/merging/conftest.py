@@ -15,7 +15,9 @@ Tensors = dict[str, torch.Tensor]
 def save(directory: Path, tensors: Mapping[str, torch.Tensor]) -> Path:
     """A checkpoint directory of nothing but weights and a minimal configuration."""
     directory.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, directory / "model.safetensors")
+    save_file(
+        {name: tensor.contiguous() for name, tensor in tensors.items()}, directory / "model.safetensors"
+    )
     (directory / "config.json").write_text('{"model_type": "whisper", "dtype": "float32"}\n')
     return directory
 
@@ -90,7 +92,9 @@ def recipe(models: Path) -> Callable[..., dict[str, object]]:
 def relative_error(found: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray]) -> float:
     """‖found − reference‖ / ‖reference‖, Frobenius, over all tensors."""
     assert found.keys() == reference.keys()
-    error = sum(float(np.square(found[name].astype(np.float64) - reference[name]).sum()) for name in reference)
+    error = sum(
+        float(np.square(found[name].astype(np.float64) - reference[name]).sum()) for name in reference
+    )
     size = sum(float(np.square(reference[name].astype(np.float64)).sum()) for name in reference)
     return float(np.sqrt(error / size))
 

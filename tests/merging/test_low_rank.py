@@ -19,7 +19,9 @@ def distance(found: NDArray[np.float64], reference: NDArray[np.float64]) -> floa
     return float(np.linalg.norm(found - reference) / (np.linalg.norm(reference) or 1.0))
 
 
-def with_spectrum(shape: tuple[int, int], singular: NDArray[np.float64], seed: int = 0) -> NDArray[np.float32]:
+def with_spectrum(
+    shape: tuple[int, int], singular: NDArray[np.float64], seed: int = 0
+) -> NDArray[np.float32]:
     rng = np.random.default_rng(seed)
     u, _ = np.linalg.qr(rng.standard_normal((shape[0], len(singular))))
     v, _ = np.linalg.qr(rng.standard_normal((shape[1], len(singular))))

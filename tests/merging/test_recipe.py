@@ -86,16 +86,28 @@ def changed(old: str, new: str) -> str:
         (changed("scale: 0.3", "scale: .nan"), 3, "'scale' is nan, expected"),
         (changed("scale: 0.3", "scale: [1]"), 3, r"'scale' is \[1\], expected a number"),
         (changed("bfloat16", "bf16"), 12, "'dtype' is 'bf16', expected 'float32', 'float16' or 'bfloat16'"),
-        (changed("- experts/it", "- 7"), 11, "'experts' is 7, expected a name, or a mapping with the key model"),
+        (
+            changed("- experts/it", "- 7"),
+            11,
+            "'experts' is 7, expected a name, or a mapping with the key model",
+        ),
         (changed("model: experts/es", "model: no"), 7, r"'model' is False, expected text \(in quotes"),
         (changed("model: experts/es", "model: ''"), 7, "'model' is '', expected text"),
         (changed("openai/whisper-small", "[]"), 1, r"'base' is \[\], expected text"),
         (changed("dtype: bfloat16", "base: x"), 12, "the key 'base' stands here and at line 1"),
         (changed("    weight: 2", "    rank_ratio: 2"), 10, "the key 'rank_ratio' stands here and at line 9"),
         (changed("dtype: bfloat16", "dtype: [float32"), 13, "not valid YAML"),
-        (changed("dtype: bfloat16", "tensors: []"), 12, r"'tensors' is \[\], expected a list of one or more patt"),
+        (
+            changed("dtype: bfloat16", "tensors: []"),
+            12,
+            r"'tensors' is \[\], expected a list of one or more patt",
+        ),
         ("base: x\nmethod: mp\nkeep_ratio: 1\nscale: 1\nexperts: []\n", 5, "a list of one or more experts"),
-        ("base: x\nmethod: mp\nkeep_ratio: 1\nscale: 1\nexperts: a\n", 5, "'experts' is 'a', expected a list"),
+        (
+            "base: x\nmethod: mp\nkeep_ratio: 1\nscale: 1\nexperts: a\n",
+            5,
+            "'experts' is 'a', expected a list",
+        ),
         (
             "base: x\nmethod: task-arithmetic\nscale: 1\nrank_ratio: 0.1\nexperts: [a]\n",
             4,
@@ -112,7 +124,11 @@ def changed(old: str, new: str) -> str:
             "'keep_ratio' is missing; the method mp needs it",
         ),
         ("base: x\nmethod: weight-averaging\nscale: 1\nexperts: [a]\n", 3, "'scale': the method weight-av"),
-        ("base: x\nmethod: weight-averaging\ntensors: [a]\nexperts: [a]\n", 3, "'tensors': .* prunes no tensors"),
+        (
+            "base: x\nmethod: weight-averaging\ntensors: [a]\nexperts: [a]\n",
+            3,
+            "'tensors': .* prunes no tensors",
+        ),
         (
             "base: x\nmethod: weight-averaging\nexperts:\n  - model: a\n    weight: 0\n",
             3,
@@ -152,3 +168,9 @@ def test_mappings_and_recipes_are_taken_too() -> None:
     assert Recipe.model_validate(content) == recipe
     with pytest.raises(UsageError, match=r"^recipe: unknown key 'scal'"):
         load_recipe({**content, "scal": 2})
+
+
+def test_the_example_is_a_recipe() -> None:
+    recipe = load_recipe(Path(__file__).parents[2] / "examples" / "es-fr.yaml")
+    assert recipe.method == "lors"
+    assert len(recipe.experts) == 2

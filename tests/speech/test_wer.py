@@ -103,9 +103,7 @@ def test_counts_of_sclite_on_normalised_sentences(sclite: Path, tmp_path: Path) 
     _assert_same_counts(references, hypotheses, sclite, tmp_path)
 
 
-def _assert_same_counts(
-    references: list[str], hypotheses: list[str], sclite: Path, folder: Path
-) -> None:
+def _assert_same_counts(references: list[str], hypotheses: list[str], sclite: Path, folder: Path) -> None:
     for name, lines in (("ref", references), ("hyp", hypotheses)):
         text = "".join(f"{line} (u-{i:06d})\n" for i, line in enumerate(lines))
         (folder / f"{name}.trn").write_text(text, encoding="utf-8")

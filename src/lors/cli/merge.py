@@ -85,7 +85,7 @@ def _recipe(path: Path | None, given: dict[str, Any]) -> "Recipe":
         return parse_recipe(given, lambda _: "", _flag)
     if given:
         flags = ", ".join(map(_flag, given))
-        raise UsageError(f"{path}: a recipe file and {flags} are given; say it all in one of the two.")
+        raise UsageError(f"{path}: a recipe and {flags} are given; say it all in one of the two.")
     return load_recipe(path)
 
 
@@ -96,8 +96,8 @@ def _experts(models: list[str], weights: list[float]) -> list[dict[str, Any]]:
         return [{"model": model} for model in models]
     if len(weights) != len(models):
         raise UsageError(
-            f"--weight is given {len(weights)} times and --expert {len(models)} times; give a weight for each "
-            "expert, in the same order, or none."
+            f"--weight is given {len(weights)} times and --expert {len(models)} times; give one weight for "
+            "each expert, in the same order, or none."
         )
     return [{"model": model, "weight": weight} for model, weight in zip(models, weights, strict=True)]
 
@@ -107,15 +107,12 @@ def _flag(key: str) -> str:
 
 
 def _dry_run(recipe: "Recipe", out: Path | None, overwrite: bool, workers: int | None) -> None:
-    from lors.base.files import refuse_existing, require_free_space
     from lors.merging.plan import make_plan
     from lors.merging.workers import default_workers
 
-    if out is not None:
-        refuse_existing(out, overwrite)
     plan = make_plan(recipe)
     if out is not None:
-        require_free_space(out.parent, plan.output_bytes())
+        plan.check_output(out, overwrite)
     for line in _describe(plan, workers or default_workers()):
         typer.echo(line)
 

@@ -45,8 +45,8 @@ def _check_shapes(base: Checkpoint, expert: Checkpoint, names: Sequence[str]) ->
         ours, theirs = base.tensors[name], expert.tensors[name]
         if ours.shape != theirs.shape:
             raise UsageError(
-                f"{theirs.file}: the tensor '{name}' has shape {list(theirs.shape)}, and {list(ours.shape)} in "
-                f"the base {ours.file}: an expert of another size; merge only fine-tuned copies of one base."
+                f"{theirs.file}: the tensor '{name}' has shape {list(theirs.shape)}, and {list(ours.shape)} "
+                f"in the base {ours.file}: an expert of another size; merge only fine-tuned copies of a base."
             )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from lors.base.errors import UsageError
-from lors.base.files import atomic_directory, refuse_existing, require_free_space
+from lors.base.files import atomic_directory, refuse_existing
 from lors.base.progress import progress, say
 from lors.checkpoints.write import TensorWriter, copy_side_files
 from lors.merging.arithmetic import (
@@ -104,7 +104,7 @@ def merge(
     if known_sum is not None and not _differ_in_scale_alone(known_sum.plan.recipe, recipe):
         raise UsageError("the known sum belongs to another recipe; only scale and dtype may differ.")
     plan = make_plan(recipe)
-    require_free_space(out.parent, plan.output_bytes())
+    plan.check_output(out, overwrite)
     for warning in plan.warnings:
         say(f"warning: {warning}")
     with atomic_directory(out, overwrite) as partial:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from lors.base.errors import UsageError
+from lors.base.files import refuse_existing, require_free_space
+from lors.checkpoints.dtypes import TORCH_DTYPES
 from lors.checkpoints.read import Checkpoint, open_checkpoint
 from lors.merging.alignment import align
 from lors.merging.locate import locate
@@ -19,7 +21,7 @@ from lors.merging.tensors import pruned_tensors
 
 FLOATS = {"F64", "F32", "F16", "BF16"}
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
-ITEM_SIZE = {"F32": 4, "F16": 2, "BF16": 2}
+_TOO_NARROW = {"F8_E4M3", "F8_E5M2"}
 
 Group = Literal["pruned", "plain", "copied"]
 
@@ -47,7 +49,7 @@ class Task:
 
     @property
     def nbytes(self) -> int:
-        return self.entries * ITEM_SIZE.get(self.dtype, 8)
+        return self.entries * TORCH_DTYPES[self.dtype].itemsize
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,21 @@ class Plan:
             + sum(sizes[source] for source in self.copies.values())
             + sum(path.stat().st_size for path in beside)
         )
+
+    def check_output(self, out: Path, overwrite: bool) -> None:
+        """Refuse an output that exists, that would replace an input, or that does not fit on the disk.
+
+        Raises:
+            UsageError: `out` exists and `overwrite` is false, or a model of the recipe lies in it.
+            LorsError: no space.
+        """
+        for model in (self.base, *self.experts):
+            if model.directory.is_relative_to(out.resolve()):
+                raise UsageError(
+                    f"{out}: the output would replace the input {model.directory}; name another."
+                )
+        refuse_existing(out, overwrite)
+        require_free_space(out.parent, self.output_bytes())
 
     def memory(self, workers: int) -> int:
         """Bytes that `workers` threads hold at most, the inputs' mapped pages aside (they can be dropped)."""
@@ -165,10 +182,10 @@ def _refuse_unknown_formats(base: Checkpoint, experts: tuple[Checkpoint, ...], n
     for checkpoint in (base, *experts):
         for name in names:
             info = checkpoint.tensors[name]
-            if info.dtype.startswith(("F4", "F6", "F8")):
+            if info.dtype not in TORCH_DTYPES or info.dtype in _TOO_NARROW:
                 raise UsageError(
-                    f"{info.file}: the tensor '{name}' is in {info.dtype}, an 8-bit format or smaller; "
-                    "merge the float16, bfloat16 or float32 weights."
+                    f"{info.file}: the tensor '{name}' is in {info.dtype}, which cannot be merged; take weights "
+                    "in float32, float16 or bfloat16."
                 )
             if (info.dtype in FLOATS) != (base.tensors[name].dtype in FLOATS):
                 raise UsageError(

@@ -75,9 +75,9 @@ def interval(scores: np.ndarray) -> Interval:
 def paired_p_value(first: np.ndarray, second: np.ndarray, difference: float) -> float:
     """Two-sided p of "both systems are equally good", from scores on the same resamples.
 
-    The share of resamples whose difference strays from the mean difference by more than `difference`, the one
-    that was observed (sacreBLEU's paired bootstrap); with 1000 resamples never below 1/1001.
+    The share of resamples whose difference strays from the mean difference by as much as `difference`, the
+    one that was observed, or more; with 1000 resamples never below 1/1001, and 1 for equal systems.
     """
     differences = second - first
-    astray = np.abs(differences - differences.mean()) > abs(difference)
+    astray = np.abs(differences - differences.mean()) >= abs(difference)
     return float((astray.sum() + 1) / (len(differences) + 1))

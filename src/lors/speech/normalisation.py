@@ -1,7 +1,7 @@
 """Named, versioned text normalisers: what is done to references and hypotheses before words are compared.
 
 A word error rate means nothing without the normaliser that it was counted with, so every result carries its
-name and version. A profile whose rules change gets a new version; a result of another version is another number.
+name and version. A profile whose rules change gets a new version.
 """
 
 import unicodedata

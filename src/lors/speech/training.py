@@ -1,5 +1,6 @@
 """Whisper's loss on a window of any length, and the Trainer that minimises it."""
 
+import math
 import shutil
 import warnings
 from collections import Counter
@@ -13,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer
 from transformers.models.whisper.modeling_whisper import shift_tokens_right
@@ -110,6 +112,16 @@ class WhisperTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> LambdaLR:
+        warmup = math.ceil(self.args.warmup_steps * num_training_steps)
+        if self.lr_scheduler is None:
+            self.lr_scheduler = LambdaLR(
+                optimizer or self.optimizer, lambda step: linear_decay(step, num_training_steps, warmup)
+            )
+        return self.lr_scheduler
+
     def _get_train_sampler(self, train_dataset: Any = None) -> "Sampler[int]":
         return EpochShuffle(len(self.train_dataset), self.args.seed)
 
@@ -132,6 +144,16 @@ class WhisperTrainer(Trainer):
             shutil.rmtree(checkpoint, ignore_errors=True)
             raise LorsError(_unsaved(work, step, error)) from error
         remove_checkpoints(work, keep={step, self.state.best_global_step})
+
+
+def linear_decay(step: int, steps: int, warmup: int) -> float:
+    """The share of the highest learning rate that step 0 … steps-1 takes: up to 1 in `warmup` steps, then down to 0.
+
+    No step has a rate of zero, as the first would in transformers' schedule: of thirty steps each counts.
+    """
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return max(0, steps - step) / (steps - warmup)
 
 
 def checkpoint_path(work: Path, step: int) -> Path:

@@ -20,7 +20,7 @@ def read_deb(path: Path) -> dict[str, bytes]:
     """
     data = Path(path).read_bytes()
     if not data.startswith(_AR_MAGIC):
-        raise LorsError(f"{path}: not a Debian package; remove it, so that it is fetched anew.")
+        raise LorsError(f"{path}: not a Debian package; remove it, to have it fetched anew.")
     position = len(_AR_MAGIC)
     while position + _AR_HEADER <= len(data):
         header = data[position : position + _AR_HEADER]
@@ -28,11 +28,13 @@ def read_deb(path: Path) -> dict[str, bytes]:
         if header[58:] != b"`\n" or not size.isdigit():
             break
         start = position + _AR_HEADER
+        if start + int(size) > len(data):
+            break
         if name.startswith("data.tar"):
             return _read_tar(path, data[start : start + int(size)])
         position = start + int(size) + int(size) % 2  # members begin at even places
     raise LorsError(
-        f"{path}: a damaged Debian package (no data.tar in it); remove it, to have it fetched anew."
+        f"{path}: a damaged Debian package (it ends too early); remove it, to have it fetched anew."
     )
 
 
@@ -59,6 +61,6 @@ def _read_tar(path: Path, data: bytes) -> dict[str, bytes]:
                 if content is not None:
                     files[str(name)] = content.read()
     except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError) as error:
-        what = str(error) or "it ends too early"
+        what = str(error).partition("\n")[0].rstrip(":- ") or "it ends too early"
         raise LorsError(f"{path}: a damaged archive ({what}); remove it, to have it fetched anew.") from None
     return files

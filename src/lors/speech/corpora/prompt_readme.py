@@ -37,7 +37,8 @@ translation into English with the English prompts as references.
 The split follows from a hash of the prompt's id, so all languages share it; prompts whose texts are equal in
 any of the five languages are in one split. Audio is 16 kHz mono FLAC. Transcriptions ask to be scored with
 the profile `{normaliser}`, because the transcripts do not write accents reliably. The ellipses at the ends of
-texts, which mark where prompts are joined, are taken off.
+texts, which mark where prompts are joined, are taken off. Most numbers are written as digits, where Whisper
+often writes words: a small part of any gain of fine-tuning is this habit.
 
 ## Left out
 

@@ -140,11 +140,8 @@ def prepare_prompts(
             {language: dict(+selection.left_out) for language, selection in selections.items()},
             {language: dict(+selection.repairs) for language, selection in selections.items()},
         )
-        settings = {
-            "languages": chosen,
-            "minimum_words": minimum_words,
-            "maximum_seconds": maximum_seconds,
-        }
+        limits = {"minimum_words": minimum_words, "maximum_seconds": maximum_seconds}
+        settings = {"languages": chosen, **limits}
         write_json(partial / "prepare.json", _record(corpus, settings))
         write_text(partial / "README.md", readme(corpus, settings, NORMALISER))
     return corpus
@@ -234,7 +231,7 @@ def _convert(folders: Mapping[str, Path], selections: Mapping[str, _Selection], 
     with progress("Converting", len(clips), "clips") as advance:
         for language, identifier in clips:
             samples = load_audio(folders[language] / f"{identifier}.g722")
-            path = _flac(audio, language, identifier)
+            path = audio / language / f"{identifier}.flac"
             path.parent.mkdir(parents=True, exist_ok=True)
             integers = np.round(samples * 32768).clip(-32768, 32767).astype(np.int16)
             try:
@@ -242,10 +239,6 @@ def _convert(folders: Mapping[str, Path], selections: Mapping[str, _Selection], 
             except soundfile.LibsndfileError as error:
                 raise LorsError(f"{path}: cannot be written ({error.error_string.rstrip('.')}).") from None
             advance(1)
-
-
-def _flac(audio: Path, language: str, identifier: str) -> Path:
-    return audio / language / f"{identifier}.flac"
 
 
 def _write_manifests(
@@ -263,7 +256,7 @@ def _write_manifests(
             utterances[split_of(groups[identifier])].append(
                 Utterance(
                     id=identifier,
-                    audio_filepath=_flac(directory / "audio", language, identifier).absolute(),
+                    audio_filepath=(directory / "audio" / language / f"{identifier}.flac").absolute(),
                     duration=selection.seconds[identifier],
                     text=texts[identifier],
                     source_lang=language,

@@ -14,12 +14,12 @@ class Decoded:
     Attributes:
         tokens: ids of the text's tokens, without prompt and end.
         text: the text, without surrounding white space.
-        log_probability: mean natural log probability of a token, end of text included; ≤ 0.
+        log_probability: mean natural log probability of a token, ≤ 0; None where the engine does not tell.
     """
 
     tokens: tuple[int, ...]
     text: str
-    log_probability: float
+    log_probability: float | None
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Hypothesis:
     Attributes:
         text: without surrounding white space.
         tokens: its length in tokens.
-        log_probability: mean natural log probability of a token.
+        log_probability: mean natural log probability of a token, ≤ 0; None where the engine does not tell.
         window: encoder positions that the clip was decoded with.
         looped: the first attempt repeated itself without end; `text` is the second attempt's, decoded
             with repetition forbidden.
@@ -39,7 +39,7 @@ class Hypothesis:
 
     text: str
     tokens: int
-    log_probability: float
+    log_probability: float | None
     window: int
     looped: bool
     first_attempt: str | None

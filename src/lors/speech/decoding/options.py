@@ -38,7 +38,7 @@ class DecoderOptions:
         engine: "ctranslate2" (several times faster) or "transformers".
         quantization: number format of the weights; None for the engine's own, int8 or float32.
         beam_size: hypotheses kept in beam search, 1 to 100; 1 is greedy.
-        window: encoder positions of 20 ms, 1 to 1500. A longer clip gets 1500.
+        window: encoder positions of 20 ms, 1 to 1500. A longer clip gets the smallest multiple that holds it.
         max_new_tokens: longest text, in tokens, 1 to 444.
     """
 

@@ -63,5 +63,5 @@ class TransformersEngine:
         decoded = []
         for row in output.tolist():
             tokens = [token for token in row if self._vocabulary.is_text(token)]
-            decoded.append(Decoded(tuple(tokens), self._vocabulary.text(tokens), float("nan")))
+            decoded.append(Decoded(tuple(tokens), self._vocabulary.text(tokens), None))
         return decoded

@@ -31,8 +31,8 @@ def check_language(directory: Path, config: dict[str, Any], source: str, target:
     if not is_multilingual(config):
         if (source, target) != ("en", "en"):
             raise UsageError(
-                f"{directory}: an English-only model; it cannot be asked for {LANGUAGES[target].title()} text "
-                f"of {LANGUAGES[source].title()} speech, only for English text of English speech."
+                f"{directory}: an English-only model; it cannot be asked for {LANGUAGES[target].title()} "
+                f"text of {LANGUAGES[source].title()} speech, only for English text of English speech."
             )
     elif target not in (source, "en"):
         raise UsageError(

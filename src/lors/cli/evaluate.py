@@ -1,0 +1,85 @@
+"""`lors evaluate`: word error rates and BLEU of models side by side."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help="Directories or Hub ids, NAME=MODEL to name them; others are compared with the first.",
+        ),
+    ],
+    data: Annotated[list[Path], typer.Option("--data", "-d", help="A manifest; once for each.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Directory for results, table and hypotheses.")],
+    engine: Annotated[str, typer.Option(help="ctranslate2 or transformers.")] = "ctranslate2",
+    quantization: Annotated[
+        str | None, typer.Option(help="Number format: int8 by default (transformers: float32).")
+    ] = None,
+    beam_size: Annotated[int, typer.Option(help="Beams of the search; 1 is greedy.")] = 5,
+    window: Annotated[
+        int,
+        typer.Option(help="Encoder positions of 20 ms; longer clips get a multiple. 1500 is Whisper's 30 s."),
+    ] = 1500,
+    normaliser: Annotated[
+        str | None, typer.Option(help="Of words for WER, in place of what the manifest asks for.")
+    ] = None,
+    resamples: Annotated[int, typer.Option(help="Of the bootstrap that gives the intervals.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    limit: Annotated[
+        int | None, typer.Option(help="Only the first utterances of each language and task of a manifest.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at --out.")] = False,
+    reuse: Annotated[
+        bool, typer.Option("--reuse", help="Show what is at --out where it answers this very request.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print results.json in place of the table.")] = False,
+) -> None:
+    """Decode speech with one or more models and score it: WER, or BLEU where text is a translation.
+
+    An evaluation that was interrupted goes on where it stopped when the same command is given again.
+    """
+    from lors.speech.evaluation import evaluate as evaluate_models
+
+    named = [_split_name(model) for model in models]
+    evaluation = evaluate_models(
+        [model for _, model in named],
+        data,
+        out,
+        engine=engine,
+        quantization=quantization,
+        beam_size=beam_size,
+        window=window,
+        normaliser=normaliser,
+        resamples=resamples,
+        seed=seed,
+        limit=limit,
+        overwrite=overwrite,
+        reuse=reuse,
+        names={model: name for name, model in named if name},
+    )
+    if json:
+        typer.echo((evaluation.directory / "results.json").read_text(encoding="utf-8"), nl=False)
+        return
+
+    import sys
+
+    from rich.console import Console
+
+    from lors.speech.evaluation_table import rich_table
+
+    # A table that is piped into a file keeps all its columns.
+    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=240)
+    console.print(rich_table(evaluation))
+    console.print(f"{evaluation.directory}/results.json", markup=False, soft_wrap=True)
+
+
+def _split_name(model: str) -> tuple[str, str]:
+    name, equals, place = model.partition("=")
+    if equals and name and place and not Path(model).exists():
+        return name, place
+    return "", model
