@@ -8,6 +8,7 @@ import typer
 from lors.base.errors import LorsError
 from lors.base.files import describe_os_error
 from lors.base.progress import say
+from lors.cli import evaluate, finetune, manifest, merge, methods, prepare, quickstart, score
 from lors.version import __version__
 
 app = typer.Typer(
@@ -33,6 +34,16 @@ def _root(
     ] = False,
 ) -> None:
     pass
+
+
+app.add_typer(prepare.app, name="prepare")
+app.command()(finetune.finetune)
+app.command()(merge.merge)
+app.command()(methods.methods)
+app.command()(evaluate.evaluate)
+app.command()(score.score)
+app.add_typer(manifest.app, name="manifest")
+app.command()(quickstart.quickstart)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import soundfile
 from lors.base.errors import LorsError, UsageError, did_you_mean
 from lors.base.files import (
     atomic_directory,
+    read_json,
     refuse_existing,
     require_free_space,
     sha256_of,
@@ -87,6 +88,7 @@ def prepare_prompts(
     out: Path,
     *,
     overwrite: bool = False,
+    reuse: bool = False,
     minimum_words: int = 3,
     maximum_seconds: float = _LONGEST_SECONDS,
 ) -> PreparedCorpus:
@@ -100,6 +102,7 @@ def prepare_prompts(
         languages: of en, es, fr, it, ru; English has no translation.
         out: the folder to write, self-contained.
         overwrite: replace `out` if it exists.
+        reuse: return what is at `out` if the same settings and version made it.
         minimum_words: shorter prompts are left out.
         maximum_seconds: longer prompts are left out; at most 30.
 
@@ -116,6 +119,9 @@ def prepare_prompts(
             f"maximum seconds: {maximum_seconds:g} was given; more than 0 and at most {_LONGEST_SECONDS:g} "
             "(what Whisper hears at once) is expected."
         )
+    settings = {"languages": chosen, "minimum_words": minimum_words, "maximum_seconds": maximum_seconds}
+    if reuse and (earlier := _prepared(out, settings)):
+        return earlier
     refuse_existing(out, overwrite)
     require_free_space(out, _BYTES_PER_LANGUAGE * len(chosen))
     raw = {language: parse(transcript(language)) for language in VOICES}
@@ -140,11 +146,22 @@ def prepare_prompts(
             {language: dict(+selection.left_out) for language, selection in selections.items()},
             {language: dict(+selection.repairs) for language, selection in selections.items()},
         )
-        limits = {"minimum_words": minimum_words, "maximum_seconds": maximum_seconds}
-        settings = {"languages": chosen, **limits}
         write_json(partial / "prepare.json", _record(corpus, settings))
         write_text(partial / "README.md", readme(corpus, settings, NORMALISER))
     return corpus
+
+
+def _prepared(out: Path, settings: Mapping[str, Any]) -> PreparedCorpus | None:
+    """What an earlier run with these settings and versions left at `out`, if it did."""
+    path = out / "prepare.json"
+    found = read_json(path) if path.is_file() else {}
+    if {key: found.get(key) for key in ("settings", "versions")} != {
+        "settings": settings,
+        "versions": _versions(),
+    }:
+        return None
+    manifests = [PreparedManifest(**manifest) for manifest in found["manifests"]]
+    return PreparedCorpus(out, manifests, found["left_out"], found["repairs"])
 
 
 def _choose(languages: Sequence[str]) -> list[str]:
@@ -292,5 +309,9 @@ def _record(corpus: PreparedCorpus, settings: Mapping[str, Any]) -> dict[str, An
         "manifests": [asdict(manifest) for manifest in corpus.manifests],
         "left_out": corpus.left_out,
         "repairs": corpus.repairs,
-        "versions": {name: version(name) for name in ("lors", "av", "soundfile")},
+        "versions": _versions(),
     }
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("lors", "av", "soundfile")}
