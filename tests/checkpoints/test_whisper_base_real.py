@@ -6,8 +6,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lors.checkpoints.ctranslate2 import to_ctranslate2
 from lors.checkpoints.find import find_checkpoint
 from lors.checkpoints.whisper_files import token_ids
+from lors.speech.audio import SAMPLE_RATE, load_audio
+from lors.speech.corpora.prompt_sources import audio_folder
 
 pytestmark = pytest.mark.real
 
@@ -86,3 +89,39 @@ def test_the_processor_settings_are_the_same_in_both_files(base: Path) -> None:
     plain = json.loads((base / "preprocessor_config.json").read_text())
     nested = json.loads((base / "processor_config.json").read_text())
     assert plain == {**nested["feature_extractor"], "processor_class": "WhisperProcessor"}
+
+
+def test_asked_for_nothing_it_detects_the_language_and_transcribes(base: Path) -> None:
+    from transformers import WhisperForConditionalGeneration
+
+    model = WhisperForConditionalGeneration.from_pretrained(base)
+    prompts: list[list[int]] = []
+    step = model.forward
+
+    def forward(*args: object, **inputs: object) -> object:
+        prompts.append(inputs["decoder_input_ids"][0].tolist())  # type: ignore[index]
+        return step(*args, **inputs)
+
+    model.forward = forward
+    features = torch.zeros(1, 80, 3000)
+    model.generate(features, max_new_tokens=1)
+    language = prompts[-1][1]
+    assert language in model.generation_config.lang_to_id.values()
+    assert prompts[-1] == [50258, language, 50359, 50363]
+    model.generate(features, max_new_tokens=1, language="es", task="translate")
+    assert prompts[-1] == [50258, 50262, 50358, 50363]
+
+
+def test_it_writes_down_a_real_voice_in_transformers_and_in_faster_whisper(base: Path) -> None:
+    from faster_whisper import WhisperModel
+    from transformers import pipeline
+
+    clip = load_audio(audio_folder("en") / "agent-incorrect.g722")
+    recognise = pipeline("automatic-speech-recognition", model=str(base))
+    model = WhisperModel(str(to_ctranslate2(base, "int8")), device="cpu", cpu_threads=1)
+    texts = [
+        recognise({"raw": clip, "sampling_rate": SAMPLE_RATE})["text"],
+        "".join(segment.text for segment in model.transcribe(clip)[0]),
+    ]
+    for text in texts:
+        assert text.lower().endswith("incorrect. please enter your agent number followed by the pound key.")

@@ -144,6 +144,17 @@ def test_a_tied_head_may_be_stored_by_an_expert_alone(
         make_plan(parse_recipe(recipe(experts=[untied])))
 
 
+def test_a_copy_under_another_name_is_no_head(
+    models: Path, recipe: MakeRecipe, tools: SimpleNamespace, tmp_path: Path
+) -> None:
+    def copy(tensors: dict) -> None:
+        tensors["model.decoder.embed_twin.weight"] = tensors[EMBEDDING].clone()
+
+    expert = changed_expert(models, tools, tmp_path / "twin", copy)
+    with pytest.raises(UsageError, match="has the tensor 'model.decoder.embed_twin.weight'"):
+        make_plan(parse_recipe(recipe(experts=[expert])))
+
+
 def test_a_tied_head_may_be_stored_by_the_base_alone(
     models: Path, recipe: MakeRecipe, tools: SimpleNamespace, tmp_path: Path
 ) -> None:

@@ -46,8 +46,9 @@ def test_float64_values_that_float32_cannot_tell_apart() -> None:
     assert largest(huge, 1).tolist() == [False, True, False]
 
 
-def test_a_large_array_with_many_ties() -> None:
-    values = np.random.default_rng(0).integers(-3, 4, 100_000).astype(np.float32)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_large_array_with_many_ties(dtype: type) -> None:
+    values = np.random.default_rng(0).integers(-3, 4, 100_000).astype(dtype)
     for count in (1, 20_000, 50_000, 99_999):
         assert np.array_equal(largest(values, count), by_sorting(values, count))
 

@@ -1,5 +1,6 @@
 """Word errors against jiwer and against NIST's sclite itself."""
 
+import platform
 import random
 import re
 import subprocess
@@ -10,10 +11,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lors.base.cache import cache_directory
+from lors.base.download import DownloadError, download
+from lors.speech.corpora.archives import read_deb
 from lors.speech.normalisation import find_normaliser
 from lors.speech.wer import WordErrors, total, word_errors
 
+PACKAGE = "sctk_2.4.10-20151007-1312Z+dfsg2-3.1_amd64.deb"
+PACKAGE_SHA256 = "5fe1eab7c08f814d1fc130e73fa7b434be68d92a7503db2e2c6b880ab26f603e"
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "día", "größe"]), max_size=12).map(" ".join)
+
+
+@pytest.fixture(scope="module")
+def sclite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """NIST's own program, from Debian's package."""
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        pytest.skip("Debian's sctk package holds a program for Linux on x86-64")
+    url = f"http://deb.debian.org/debian/pool/main/s/sctk/{PACKAGE}"
+    try:
+        package = download([url], cache_directory() / "downloads" / PACKAGE, PACKAGE_SHA256)
+    except DownloadError as error:
+        pytest.skip(f"sclite cannot be had: {error}")
+    program = tmp_path_factory.mktemp("sctk") / "sclite"
+    files = read_deb(package)
+    program.write_bytes(next(files[name] for name in files if name.endswith("usr/lib/sctk/bin/sclite")))
+    program.chmod(0o755)
+    return program
 
 
 def _least_cost(truth: list[str], guess: list[str]) -> int:

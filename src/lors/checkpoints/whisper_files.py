@@ -1,7 +1,8 @@
 """The files that make Whisper weights a model that transformers 4 and 5, faster-whisper and whisper.cpp read.
 
 Everything here is derived from the shapes of the weights, CTranslate2's `config.json` and `tokenizer.json`.
-The names and values are those of the directories that OpenAI published on the Hugging Face Hub.
+The names and values are those of the directories that OpenAI published on the Hugging Face Hub; what those
+say by `forced_decoder_ids`, which transformers 5 calls deprecated, is said by `task`.
 """
 
 from collections.abc import Mapping
@@ -96,6 +97,8 @@ def generation_config(ids: Mapping[str, int], decoding: Mapping[str, Any]) -> di
         "prev_sot_token_id": ids["<|startofprev|>"],
         "return_timestamps": False,
         "suppress_tokens": decoding["suppress_ids"],
+        # Without a task that is told, transformers 5 leaves the task's token out, and the model loops.
+        "task": "transcribe",
         "task_to_id": {"transcribe": ids["<|transcribe|>"], "translate": ids["<|translate|>"]},
     }
 

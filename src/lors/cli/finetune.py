@@ -26,7 +26,7 @@ def finetune(
     window: Annotated[
         int,
         typer.Option(
-            help="Encoder positions, 50 a second: 1500 is Whisper's 30 s, 400 (8 s) three to four times as fast. "
+            help="Encoder positions, 50 a second: 1500 is Whisper's 30 s, 400 (8 s) is four times as fast. "
             "Longer clips are left out."
         ),
     ] = 1500,
@@ -49,12 +49,10 @@ def finetune(
     ] = None,
     overwrite: Annotated[
         bool,
-        typer.Option(
-            "--overwrite", help="Replace what is at --out, and an unfinished run of other settings."
-        ),
+        typer.Option("--overwrite", help="Replace what is at --out, or an unfinished run of other settings."),
     ] = False,
     reuse: Annotated[
-        bool, typer.Option("--reuse", help="Leave an --out that was made by this very command as it is.")
+        bool, typer.Option("--reuse", help="Keep an --out that the same settings and data made.")
     ] = False,
 ) -> None:
     """Fine-tune Whisper on one or several manifests, languages and tasks mixed as they are.

@@ -7,9 +7,9 @@ import typer
 
 
 def score(
-    reference: Annotated[Path, typer.Option("--reference", "-r", help="What was said, a line an utterance.")],
+    reference: Annotated[Path, typer.Option(help="What was said, a line an utterance.")],
     hypothesis: Annotated[
-        Path, typer.Option("--hypothesis", "-h", help="What was recognised, line by line.")
+        Path, typer.Option(help="What was recognised, line by line.")
     ],
     normaliser: Annotated[
         str,

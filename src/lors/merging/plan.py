@@ -184,8 +184,8 @@ def _refuse_unknown_formats(base: Checkpoint, experts: tuple[Checkpoint, ...], n
             info = checkpoint.tensors[name]
             if info.dtype not in TORCH_DTYPES or info.dtype in _TOO_NARROW:
                 raise UsageError(
-                    f"{info.file}: the tensor '{name}' is in {info.dtype}, which cannot be merged; take weights "
-                    "in float32, float16 or bfloat16."
+                    f"{info.file}: the tensor '{name}' is in {info.dtype}, which cannot be merged; take "
+                    "weights in float32, float16 or bfloat16."
                 )
             if (info.dtype in FLOATS) != (base.tensors[name].dtype in FLOATS):
                 raise UsageError(

@@ -53,9 +53,11 @@ def resampled_sums(counts: np.ndarray, resamples: int, seed: int, stratum: str =
 
 
 def wer_of(sums: np.ndarray) -> np.ndarray:
-    """Word error rates in per cent, float64 [n], of counts [n, 2]: errors, reference words."""
-    errors, words = sums[:, 0].astype(np.float64), sums[:, 1]
-    return np.where(words > 0, 100.0 * errors / np.maximum(words, 1), np.where(errors > 0, np.inf, 0.0))
+    """Word error rates in per cent, float64 [n], of counts [n, 2]: errors, reference words.
+
+    Where a resample drew no reference word at all it is taken to have one, so that the rate stays finite.
+    """
+    return 100.0 * sums[:, 0] / np.maximum(sums[:, 1], 1)
 
 
 def bleu_of(sums: np.ndarray) -> np.ndarray:

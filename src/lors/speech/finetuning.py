@@ -96,11 +96,11 @@ def finetune(
     overwrite: bool = False,
     reuse: bool = False,
 ) -> FinetuneResult:
-    """Fine-tune all of Whisper's parameters on one or several manifests, languages and tasks mixed as they are.
+    """Fine-tune all of Whisper's parameters on manifests whose languages and tasks may be mixed.
 
-    (All but the encoder's sinusoidal position table, which is fixed in Whisper.) The optimiser is Adam without
-    weight decay. While it runs, all is kept in `OUT.partial`; the same call goes on there after an interruption,
-    and ends with the very weights of an unbroken run.
+    All, that is, but the encoder's sinusoidal position table, which Whisper never trains. The optimiser is
+    Adam without weight decay. While it runs, everything is kept in `OUT.partial`; after an interruption the
+    same call goes on there, and ends with the very weights of an unbroken run.
 
     Args:
         base: the pretrained Whisper, a directory or a Hub id.
@@ -113,7 +113,7 @@ def finetune(
         precision: of the matrix products: "float32", "bfloat16", or "auto" (bfloat16 on a GPU).
         gradient_checkpointing: recompute activations instead of keeping them: less memory, more time.
         workers: processes that read audio; None for none on a CPU and up to eight beside a GPU.
-        save_steps: steps between checkpoints; None for one about every five minutes. Each epoch's end has one too.
+        save_steps: steps between checkpoints, beside those at each epoch's end; None for about five minutes.
         overwrite: replace `out`, and an unfinished run of other settings.
         reuse: return an `out` that was made by the same settings from the same inputs as it is.
 
@@ -227,8 +227,8 @@ def _train(
             trainer.train(resume_from_checkpoint=str(checkpoint_path(work, resumed)) if resumed else None)
         except torch.OutOfMemoryError:
             raise LorsError(
-                f"the GPU's memory does not suffice for batches of {settings.batch_size} at window {settings.window}; "
-                "use a smaller --batch-size with more --gradient-accumulation, or --gradient-checkpointing."
+                f"the GPU's memory does not hold batches of {settings.batch_size} at window {settings.window}; use "
+                "a smaller --batch-size with more --gradient-accumulation, or --gradient-checkpointing."
             ) from None
 
 
@@ -242,8 +242,8 @@ def _measure_base(
     say(f"Loss of the base model on the first {len(first)} clips: {loss:.3f} nats a token")
     if loss > _IMPLAUSIBLE_LOSS:
         say(
-            f"Warning: {loss:.1f} nats a token are implausible for a pretrained Whisper (0.1 to 3 are usual): "
-            "do the texts belong to the audio, and is the language right?"
+            f"Warning: {loss:.1f} nats a token are implausible for a pretrained Whisper (0.1 to 3 are usual): do "
+            "the texts belong to the audio, and is the language right?"
         )
 
 

@@ -23,6 +23,7 @@ from lors.checkpoints.read import Checkpoint, open_checkpoint
 from lors.checkpoints.write import TensorWriter, copy_side_files
 from lors.speech.finetuning_settings import differences
 from lors.speech.training import TIED, sealed_checkpoints
+from lors.speech.window import POSITIONS_PER_SECOND
 
 RECORD = "finetune.json"
 
@@ -48,7 +49,8 @@ def finished_run(out: Path, job: Mapping[str, Any], overwrite: bool, reuse: bool
         return dict(found)
     if not overwrite:
         raise UsageError(
-            f"{out}: was made otherwise ({'; '.join(changed)}); name another output, or pass --overwrite to replace it."
+            f"{out}: was made otherwise ({'; '.join(changed)}); name another output, or pass --overwrite to "
+            "replace it."
         )
     return None
 
@@ -72,8 +74,8 @@ def work_directory(out: Path, job: Mapping[str, Any], overwrite: bool) -> Iterat
             changed = differences(read_json(work / _JOB), job) if (work / _JOB).is_file() else ["its origin"]
             if changed and not overwrite:
                 raise UsageError(
-                    f"{work}: holds an unfinished run that differs ({'; '.join(changed)}); give the same settings "
-                    "to go on with it, or pass --overwrite to start anew."
+                    f"{work}: holds an unfinished run that differs ({'; '.join(changed)}); give the same "
+                    "settings to go on with it, or pass --overwrite to start anew."
                 )
             if changed:
                 for path in others:
@@ -98,7 +100,7 @@ def require_space(out: Path, base: Checkpoint, checkpoints: int) -> None:
 
 
 def write_expert(weights: Path, base: Checkpoint, work: Path, out: Path, record: dict[str, Any]) -> None:
-    """Put the weights of a checkpoint, under the base's tensor names and with its other files, in place as `out`."""
+    """Make `out`: the weights of a checkpoint under the base's tensor names, and the base's other files."""
     result = work / "result"
     shutil.rmtree(result, ignore_errors=True)
     result.mkdir()
@@ -140,6 +142,7 @@ def _lock(lock: IO[str], work: Path) -> None:
 def _card(directory: Path, record: Mapping[str, Any]) -> str:
     job, base = record["job"], record["base"]["name"]
     settings = job["settings"]
+    window, batch = settings["window"], settings["batch_size"] * settings["gradient_accumulation"]
     mixture = "\n".join(
         f"| {group} | {of['clips']} | {of['minutes']:.1f} |" for group, of in record["train_groups"].items()
     )
@@ -149,14 +152,16 @@ def _card(directory: Path, record: Mapping[str, Any]) -> str:
         steps += f", the one of lowest dev loss ({best['loss']:.4f} nats a token)"
     body = f"""# {record["name"]}
 
-Whisper fine-tuned from `{base}` (all parameters; sha256 of its weights `{job["base"]}`) by LoRS {record["versions"]["lors"]}.
+Whisper fine-tuned from `{base}`, all parameters, by LoRS {record["versions"]["lors"]}.
+The sha256 of the base's weights is `{job["base"]}`.
 
 | language and task | clips | minutes |
 |---|---|---|
 {mixture}
 
-{steps}. Learning rate {settings["learning_rate"]:g}, linear decay, batch {settings["batch_size"]} × {settings["gradient_accumulation"]},
-encoder window {settings["window"]} positions ({settings["window"] / 50:g} s). All settings, data digests and losses: `{RECORD}`."""
+{steps}.
+Learning rate {settings["learning_rate"]:g} with linear decay, {batch} clips a step, encoder window {window}
+positions ({window / POSITIONS_PER_SECOND:g} s). All settings, digests of the data and losses are in `{RECORD}`."""
     return model_card(directory, [base] if _is_hub_id(base) else [], ["lors"], body)
 
 

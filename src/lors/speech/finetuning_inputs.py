@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import WhisperForConditionalGeneration, WhisperTokenizer
@@ -36,7 +37,7 @@ def read_inputs(
     """Read and label all data, and say what there is.
 
     Raises:
-        UsageError: a bad manifest; a base that is no Whisper or does not know a language; nothing left to train on.
+        UsageError: a bad manifest; a base that is no Whisper or lacks a language; nothing left to train on.
     """
     config = _whisper_config(base, name)
     if window > config["max_source_positions"]:
@@ -55,9 +56,10 @@ def read_inputs(
     for kind, paths, kept in (("training", train, training), ("dev", dev, development)):
         if paths and not kept:
             why = next(item for item in left_out if item.manifest in paths)
+            count = sum(len(manifests[path]) for path in paths)
             raise UsageError(
-                f"{paths[0]}: nothing is left for {kind}: all {sum(len(manifests[path]) for path in paths)} utterances "
-                f"were left out, the first because it {why.reason}; choose a longer --window or other data."
+                f"{paths[0]}: nothing is left for {kind}: all {count} utterances were left out, the first, "
+                f"'{why.id}', because it {why.reason}; choose a longer --window or other data."
             )
     _say_mixture(training, development, left_out)
     first = show_labels(training[0].labels, tokenizer)
@@ -82,7 +84,7 @@ def load_model(base: Checkpoint, name: object, device: str) -> WhisperForConditi
     ):
         if names:
             raise UsageError(
-                f"{name}: the checkpoint {what} the tensor '{min(names)}'; a complete Whisper model was expected."
+                f"{name}: the checkpoint {what} the tensor '{min(names)}'; a complete Whisper was expected."
             )
     return model.to(device)
 
@@ -90,10 +92,10 @@ def load_model(base: Checkpoint, name: object, device: str) -> WhisperForConditi
 def summary(examples: Sequence[Example]) -> dict[str, dict[str, float]]:
     """Clips and minutes for each language and task."""
     clips = Counter(example.group for example in examples)
-    minutes: Counter[str] = Counter()
+    seconds = dict.fromkeys(clips, 0.0)
     for example in examples:
-        minutes[example.group] += example.utterance.duration / 60
-    return {group: {"clips": clips[group], "minutes": round(minutes[group], 3)} for group in clips}
+        seconds[example.group] += example.utterance.duration
+    return {group: {"clips": clips[group], "minutes": round(seconds[group] / 60, 3)} for group in clips}
 
 
 def _say_mixture(train: Sequence[Example], dev: Sequence[Example], left_out: Sequence[LeftOut]) -> None:
@@ -106,7 +108,7 @@ def _say_mixture(train: Sequence[Example], dev: Sequence[Example], left_out: Seq
         say(f"Left out of {manifest.name}: '{first.id}' {first.reason}{others}")
 
 
-def _whisper_config(base: Checkpoint, name: object) -> dict[str, int]:
+def _whisper_config(base: Checkpoint, name: object) -> dict[str, Any]:
     config = base.directory / "config.json"
     content = read_json(config) if config.is_file() else {}
     if content.get("model_type") != "whisper":

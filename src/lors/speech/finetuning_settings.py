@@ -1,9 +1,9 @@
-"""What determines the result of a fine-tuning, checked before anything is loaded, and compared between runs."""
+"""What determines the result of a fine-tuning: checked before anything is loaded, compared between runs."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 
@@ -60,13 +60,13 @@ class FinetuneSettings:
             raise UsageError(f"learning rate {self.learning_rate:g}: expected less than 1, as 1e-5.")
         if not 0 <= self.warmup < 1:
             raise UsageError(
-                f"warmup {self.warmup:g}: expected a share of all steps, from 0 to below 1, as 0.1 for a tenth."
+                f"warmup {self.warmup:g}: expected a share of all steps, from 0 to below 1, as 0.1."
             )
         if not 0 <= self.seed < 2**32:
             raise UsageError(f"seed {self.seed}: expected 0 to {2**32 - 1}.")
 
     def steps(self, clips: int) -> tuple[int, int]:
-        """(steps in one epoch, steps in all) for so many clips; the last step of an epoch may be a smaller one."""
+        """(steps in one epoch, steps in all) for so many clips; an epoch's last step may be a smaller one."""
         per_epoch = math.ceil(math.ceil(clips / self.batch_size) / self.gradient_accumulation)
         return per_epoch, self.max_steps or math.ceil(self.epochs * per_epoch)
 
@@ -78,21 +78,20 @@ def resolve_device(name: str) -> Device:
         return "cuda" if has_gpu else "cpu"
     if name == "cuda" and not has_gpu:
         raise UsageError("device cuda: PyTorch finds no GPU here; use --device cpu, or auto.")
-    if name == "cpu" or name == "cuda":
-        return name
-    raise UsageError(
-        f"device '{name}': expected auto, cpu or cuda.{did_you_mean(name, ('auto', 'cpu', 'cuda'))}"
-    )
+    choices = ("auto", "cpu", "cuda")
+    if name not in choices:
+        raise UsageError(f"device '{name}': expected {', '.join(choices)}.{did_you_mean(name, choices)}")
+    return cast(Device, name)
 
 
 def resolve_precision(name: str, device: Device) -> Precision:
     """ "auto" is bfloat16 on a GPU and float32 on a CPU."""
     if name == "auto":
         return "bfloat16" if device == "cuda" else "float32"
-    if name == "float32" or name == "bfloat16":
-        return name
     choices = ("auto", "float32", "bfloat16")
-    raise UsageError(f"precision '{name}': expected {', '.join(choices)}.{did_you_mean(name, choices)}")
+    if name not in choices:
+        raise UsageError(f"precision '{name}': expected {', '.join(choices)}.{did_you_mean(name, choices)}")
+    return cast(Precision, name)
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

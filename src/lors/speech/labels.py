@@ -20,7 +20,7 @@ _MULTILINGUAL_VOCABULARY = 51865
 
 
 def is_multilingual(directory: Path) -> bool:
-    """Whether a Whisper checkpoint writes language and task tokens; the English-only `.en` models write neither."""
+    """Whether a Whisper checkpoint writes language and task tokens; English-only `.en` models write neither."""
     generation = directory / "generation_config.json"
     stated = read_json(generation).get("is_multilingual") if generation.is_file() else None
     if stated is None:
@@ -47,7 +47,7 @@ def check_languages(
             )
         elif utterance.task == "translate" and utterance.target_lang != "en":
             raise UsageError(
-                f"{base}: Whisper translates into English only, but utterance '{utterance.id}' is {languages}."
+                f"{base}: Whisper translates into English only; utterance '{utterance.id}' is {languages}."
             )
 
 

@@ -81,7 +81,7 @@ def mean_losses(
     return {name: total[name] / count[name] for name in count}
 
 
-class WhisperTrainer(Trainer):
+class WhisperTrainer(Trainer):  # type: ignore[misc]
     """The Trainer of transformers with Whisper's loss, an order that can be resumed, and sealed checkpoints.
 
     A checkpoint counts only once it holds the file `complete`, written after all else has reached the disk.
@@ -90,6 +90,8 @@ class WhisperTrainer(Trainer):
     def __init__(self, *, bfloat16: bool, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._bfloat16 = bfloat16
+        self.control: Any
+        self.lr_scheduler: Any
         self.loss_is_scaled_for_ga = True  # `compute_loss` divides by the labels of all accumulated batches
 
     def compute_loss(
@@ -147,9 +149,9 @@ class WhisperTrainer(Trainer):
 
 
 def linear_decay(step: int, steps: int, warmup: int) -> float:
-    """The share of the highest learning rate that step 0 … steps-1 takes: up to 1 in `warmup` steps, then down to 0.
+    """The share of the highest learning rate that a step (0 … steps - 1) takes: up during warm-up, then down.
 
-    No step has a rate of zero, as the first would in transformers' schedule: of thirty steps each counts.
+    No step's rate is zero, as the first one's would be in transformers' schedule: of thirty steps each counts.
     """
     if step < warmup:
         return (step + 1) / (warmup + 1)

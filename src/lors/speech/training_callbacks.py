@@ -19,8 +19,8 @@ _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_CHECKPOINTS = 300.0
 
 
-class ShowProgress(TrainerCallback):
-    """Steps, loss and time left on standard error: a bar on a terminal, a line now and then where it is piped."""
+class ShowProgress(TrainerCallback):  # type: ignore[misc]
+    """Steps, loss and time left on standard error: a bar on a terminal, else a line now and then."""
 
     def __init__(self) -> None:
         self._bar: Progress | None = None
@@ -96,7 +96,7 @@ class ShowProgress(TrainerCallback):
             say(line)
 
 
-class StopWhenDiverged(TrainerCallback):
+class StopWhenDiverged(TrainerCallback):  # type: ignore[misc]
     """Ends training at the first loss or gradient that is no number, before that state can be saved."""
 
     def on_log(
@@ -118,8 +118,8 @@ class StopWhenDiverged(TrainerCallback):
                 )
 
 
-class SaveNowAndThen(TrainerCallback):
-    """Asks for a checkpoint between the ends of epochs: every `save_steps` steps, or about every five minutes.
+class SaveNowAndThen(TrainerCallback):  # type: ignore[misc]
+    """Asks for a checkpoint between the ends of epochs: every so many steps, or about every five minutes.
 
     Args:
         save_steps: how many steps; None for the clock.

@@ -127,7 +127,7 @@ class Collator:
 
 
 class EpochShuffle(Sampler[int]):
-    """An order for each epoch that follows from the seed and the epoch alone, so that a resumed run sees it again."""
+    """An order for each epoch that follows from the seed and the epoch alone: a resumed run sees it again."""
 
     def __init__(self, size: int, seed: int) -> None:
         self._size = size

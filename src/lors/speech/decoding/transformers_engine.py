@@ -54,6 +54,9 @@ class TransformersEngine:
                 encoder_outputs=BaseModelOutput(last_hidden_state=states),
                 num_beams=self._beam_size,
                 do_sample=False,
+                # As CTranslate2: stop at the first `num_beams` finished texts. Otherwise the search goes on
+                # to texts that say the same thing again and again, for they have the better mean.
+                early_stopping=True,
                 max_new_tokens=max_new_tokens,
                 no_repeat_ngram_size=no_repeat_ngram_size,
                 **asked,
