@@ -8,9 +8,7 @@ import typer
 
 def score(
     reference: Annotated[Path, typer.Option(help="What was said, a line an utterance.")],
-    hypothesis: Annotated[
-        Path, typer.Option(help="What was recognised, line by line.")
-    ],
+    hypothesis: Annotated[Path, typer.Option(help="What was recognised, line by line.")],
     normaliser: Annotated[
         str,
         typer.Option(help="none, lower, no-punctuation, fold-diacritics or whisper-basic."),

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from lors.base.errors import UsageError
-from lors.base.files import atomic_directory, refuse_existing
+from lors.base.files import atomic_directory, read_json, refuse_existing
 from lors.base.progress import progress, say
 from lors.checkpoints.write import TensorWriter, copy_side_files
 from lors.merging.arithmetic import (
@@ -27,7 +27,7 @@ from lors.merging.arithmetic import (
 )
 from lors.merging.plan import Group, Plan, Task, make_plan
 from lors.merging.recipe import Recipe, load_recipe
-from lors.merging.record import half_precision_loss, write_record
+from lors.merging.record import RECORD, half_precision_loss, is_record_of, write_record
 from lors.merging.signature import format_signature
 from lors.merging.workers import default_workers, run
 
@@ -79,6 +79,7 @@ def merge(
     *,
     workers: int | None = None,
     overwrite: bool = False,
+    reuse: bool = False,
     known_sum: TaskSum | None = None,
 ) -> MergeResult:
     """Merge fine-tuned models into one, and write it as a complete checkpoint directory.
@@ -92,6 +93,7 @@ def merge(
         out: directory to make.
         workers: threads; the number of processors where not given.
         overwrite: replace what is at `out`.
+        reuse: return what is at `out` if its `merge.json` says that this very merge made it.
         known_sum: what `task_sum` gave for this recipe at any scale; the same result in less time.
 
     Raises:
@@ -100,10 +102,18 @@ def merge(
     """
     start = time.monotonic()
     out, recipe = Path(out), load_recipe(recipe)
-    refuse_existing(out, overwrite)
+    if not reuse:
+        refuse_existing(out, overwrite)
     if known_sum is not None and not _differ_in_scale_alone(known_sum.plan.recipe, recipe):
         raise UsageError("the known sum belongs to another recipe; only scale and dtype may differ.")
     plan = make_plan(recipe)
+    counts = {group: tensors for group, (tensors, _) in plan.counts().items()}
+    if reuse and (out / RECORD).is_file():
+        digests = _hash_inputs(plan, workers)
+        signature = format_signature(recipe, digests)
+        if is_record_of(out, plan, digests, signature):
+            loss = read_json(out / RECORD).get("half_precision_loss")
+            return MergeResult(out, signature, time.monotonic() - start, counts, loss, plan.warnings)
     plan.check_output(out, overwrite)
     for warning in plan.warnings:
         say(f"warning: {warning}")
@@ -116,7 +126,6 @@ def merge(
         write_record(partial, plan, digests, signature, loss)
     if loss is not None and loss >= _NOTABLE_LOSS:
         say(f"warning: storing {recipe.dtype} changed what was merged by {loss:.1%}; float32 keeps it.")
-    counts = {group: tensors for group, (tensors, _) in plan.counts().items()}
     return MergeResult(out, signature, time.monotonic() - start, counts, loss, plan.warnings)
 
 

@@ -15,6 +15,8 @@ from lors.merging.plan import Plan
 from lors.merging.recipe import Recipe
 from lors.version import __version__
 
+RECORD = "merge.json"
+
 
 def write_record(
     directory: Path, plan: Plan, digests: Sequence[str], signature: str, loss: float | None
@@ -31,8 +33,15 @@ def write_record(
         loss: of half precision, where the output is float16 or bfloat16.
     """
     _set_dtype(directory / "config.json", plan.recipe.dtype)
-    write_json(directory / "merge.json", _record(plan, digests, signature, loss))
+    write_json(directory / RECORD, _record(plan, digests, signature, loss))
     write_text(directory / "README.md", _card(directory, plan, signature))
+
+
+def is_record_of(directory: Path, plan: Plan, digests: Sequence[str], signature: str) -> bool:
+    """Whether the `merge.json` in `directory` is the one that this merge would write."""
+    found = read_json(directory / RECORD)
+    loss = found.get("half_precision_loss") if isinstance(found, dict) else None
+    return found == _record(plan, digests, signature, loss)
 
 
 def half_precision_loss(recipe: Recipe, roundings: Mapping[str, Rounding]) -> float | None:

@@ -5,27 +5,27 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from lors.base.errors import UsageError
 from lors.base.files import read_json, write_json
 from lors.base.progress import say
 from lors.merging.engine import merge
+from lors.merging.methods import find_method
 from lors.speech.corpora.prompts import PreparedCorpus, prepare_prompts
 from lors.speech.evaluation import Evaluation, evaluate
 from lors.speech.finetuning import finetune
+from lors.study.report import write_report
 from lors.study.scale_search import ScaleSearch, choose_scale
 
 _SETTINGS = "quickstart.json"
 
-METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "weight-averaging": ("weight averaging", ()),
-    "task-arithmetic": ("task arithmetic", ("scale",)),
-    "svp": ("SVP", ("scale", "rank_ratio")),
-    "mp": ("MP", ("scale", "keep_ratio")),
-    "lors": ("LoRS", ("scale", "rank_ratio", "keep_ratio")),
+TITLES = {
+    "weight-averaging": "weight averaging",
+    "task-arithmetic": "task arithmetic",
+    "svp": "SVP",
+    "mp": "MP",
+    "lors": "LoRS",
 }
-"""Method → its name in tables, and the settings that it takes."""
+"""Method → what tables call it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +46,11 @@ class QuickstartSettings:
 
     base: str = "openai/whisper-base"
     languages: tuple[str, ...] = ("es", "fr")
-    epochs: float = 2.0
+    epochs: float = 1.0
     learning_rate: float = 2e-5
     batch_size: int = 8
-    precision: str = "float32"
-    window: int = 512
+    precision: str = "auto"
+    window: int = 400
     max_steps: int | None = None
     scales: tuple[float, ...] = (0.4, 0.6, 0.8, 1.0)
     rank_ratio: float = 0.01
@@ -88,25 +88,32 @@ def quickstart(out: Path, settings: QuickstartSettings | None = None) -> Quickst
     _claim(out, settings)
     corpus = prepare_prompts(settings.languages, out / "data", reuse=True)
     experts = {language: _train(corpus, language, out, settings) for language in settings.languages}
-    decoding = {"window": settings.window, "limit": settings.limit}
+    decoding: dict[str, Any] = {"window": settings.window, "limit": settings.limit}
     dev = [corpus.manifest(language, "transcribe", "dev") for language in settings.languages]
     test = [corpus.manifest(language, "transcribe", "test") for language in settings.languages]
     models = {settings.base: "pretrained"}
     models |= {str(path): f"expert {language}" for language, path in experts.items()}
     searches = {}
-    for method, (title, taken) in METHODS.items():
-        recipe = _recipe(method, taken, list(experts.values()), settings)
-        merged = out / "merged" / method
-        if "scale" in taken:
+    for method, title in TITLES.items():
+        recipe = _recipe(method, list(experts.values()), settings)
+        if find_method(method).takes("scale"):
             searches[method] = choose_scale(
                 recipe, settings.scales, dev, out / "search" / method, {**decoding, "beam_size": 1}
             )
             recipe["scale"] = searches[method].scale
+        merged = out / "merged" / method
         merge(recipe, merged, reuse=True)
         models[str(merged)] = title
     evaluation = evaluate(
-        list(models), test, out / "evaluation", names=models, beam_size=settings.beam_size, reuse=True, **decoding
+        list(models),
+        test,
+        out / "evaluation",
+        names=models,
+        beam_size=settings.beam_size,
+        reuse=True,
+        **decoding,
     )
+    write_report(out, evaluation, searches)
     return Quickstart(out, evaluation, searches)
 
 
@@ -147,13 +154,11 @@ def _train(corpus: PreparedCorpus, language: str, out: Path, settings: Quickstar
     return expert
 
 
-def _recipe(
-    method: str, taken: Sequence[str], experts: Sequence[Path], settings: QuickstartSettings
-) -> dict[str, Any]:
+def _recipe(method: str, experts: Sequence[Path], settings: QuickstartSettings) -> dict[str, Any]:
     ratios = {"rank_ratio": settings.rank_ratio, "keep_ratio": settings.keep_ratio}
     return {
         "base": settings.base,
         "method": method,
         "experts": [{"model": str(path)} for path in experts],
-        **{name: value for name, value in ratios.items() if name in taken},
+        **{name: value for name, value in ratios.items() if find_method(method).takes(name)},
     }
