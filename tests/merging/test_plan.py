@@ -151,7 +151,7 @@ def test_a_copy_under_another_name_is_no_head(
         tensors["model.decoder.embed_twin.weight"] = tensors[EMBEDDING].clone()
 
     expert = changed_expert(models, tools, tmp_path / "twin", copy)
-    with pytest.raises(UsageError, match="has the tensor 'model.decoder.embed_twin.weight'"):
+    with pytest.raises(UsageError, match=r"has the tensor 'model\.decoder\.embed_twin\.weight'"):
         make_plan(parse_recipe(recipe(experts=[expert])))
 
 

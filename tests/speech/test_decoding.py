@@ -218,6 +218,13 @@ def test_a_long_text_that_does_not_loop_is_not_cut(clips: list[Utterance]) -> No
     assert [call[3] for call in engine.calls] == [token_limit(1.0, 444), 444]
 
 
+def test_a_text_without_end_counts_as_a_loop(clips: list[Utterance]) -> None:
+    engine = ScriptedEngine({"first": list(range(1000, 1500)), "again": [1]})
+    hypothesis = decode_all(engine, clips[:1])[0]
+    assert hypothesis.looped
+    assert hypothesis.text == name([1])
+
+
 def test_what_is_done_is_not_decoded_again(clips: list[Utterance]) -> None:
     engine = ScriptedEngine({"first": [1]})
     pairs = [pair for batch in decode(engine, clips, DecoderOptions(), done={0, 1, 2, 3}) for pair in batch]

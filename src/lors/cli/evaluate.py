@@ -70,11 +70,13 @@ def evaluate(
 
     from rich.console import Console
 
-    from lors.speech.evaluation_table import rich_table
+    from lors.speech.evaluation_table import rich_table, table_notes
 
     # A table that is piped into a file keeps all its columns.
     console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=240)
     console.print(rich_table(evaluation))
+    for note in table_notes(evaluation):
+        console.print(note, markup=False, soft_wrap=True)
     console.print(f"{evaluation.directory}/results.json", markup=False, soft_wrap=True)
 
 

@@ -23,9 +23,9 @@ def find_local(name: str, folders: Sequence[Path]) -> Path | None:
 def locate(name: str, folders: Sequence[Path]) -> Path:
     """The checkpoint directory that `name` stands for.
 
-    A path is looked for in each of `folders`. What has the form of a Hub id and whose first part is no
-    directory in any of them is asked from the cache and the Hub; anything else is taken for a mistyped path,
-    and no network is touched.
+    A path is looked for in each of `folders`. What has the form of a Hub id is then asked from the cache and
+    the Hub; but where its first part is a directory (`experts/fr` beside `experts/es`) it is taken for a
+    mistyped path, and no network is touched.
 
     Raises:
         UsageError: nothing is there; the message says where it was looked for.
@@ -35,15 +35,15 @@ def locate(name: str, folders: Sequence[Path]) -> Path:
         return find_checkpoint(local)
     candidates = _candidates(name, folders)
     looked = " or ".join(str(candidate) for candidate in candidates)
-    if is_hub_id(name) and not any(candidate.parent.is_dir() for candidate in candidates):
+    beside_others = any(candidate.parent.is_dir() for candidate in candidates)
+    if is_hub_id(name) and (name.startswith("openai/whisper-") or not beside_others):
         try:
             return find_checkpoint(name)
         except LorsError as error:
             raise type(error)(f"{error} (No directory {looked} either.)") from None
     siblings = [p.name for c in candidates if c.parent.is_dir() for p in c.parent.iterdir() if p.is_dir()]
-    raise UsageError(
-        f"model '{name}': no such directory; looked for {looked}.{did_you_mean(Path(name).name, siblings)}"
-    )
+    hint = did_you_mean(Path(name).name, siblings) or " A model of the Hub is named organisation/model."
+    raise UsageError(f"model '{name}': no such directory; looked for {looked}.{hint}")
 
 
 def _candidates(name: str, folders: Sequence[Path]) -> list[Path]:

@@ -100,7 +100,7 @@ def evaluate(
         raise UsageError(f"seed {seed}: expected zero or more.")
     out = Path(out)
     if not reuse:
-        refuse_existing(out, overwrite)
+        refuse_existing(out, overwrite)  # before the work of reading models and data
     chosen, sets = read_models(models, names), read_data(data, limit)
     check_pairs(chosen, sets)
     check_normalisers(sets, normaliser)
@@ -121,18 +121,12 @@ def evaluate(
         "data": [{"name": d.name, "sha256": d.sha256, "utterances": len(d.utterances)} for d in sets],
     }
     partial = out.with_name(f"{out.name}.partial")
+    if earlier := _earlier(out, request, reuse, overwrite):
+        return earlier
     with exclusive(partial / "work"):  # two processes that write the same output take turns
-        if reuse and (out / RESULTS).is_file():
-            earlier = read_evaluation(out)
-            if earlier.request == request:
-                shutil.rmtree(partial)
-                return earlier
-            if not overwrite:
-                raise UsageError(
-                    f"{out}: holds the results of another request ({_changed(earlier.request, request)} "
-                    "changed); name another output, or pass --overwrite to replace it."
-                )
-        refuse_existing(out, overwrite)
+        if earlier := _earlier(out, request, reuse, overwrite):
+            shutil.rmtree(partial)
+            return earlier
         files = HypothesisFiles(partial, keys)
         files.adopt(out)
         hypotheses = _decode_all(chosen, sets, options, files)
@@ -254,5 +248,18 @@ def _write_scores(
             files.finish(hypothesis_file(model, data_set), rows)
 
 
-def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    return ", ".join(name for name in now if before.get(name) != now[name])
+def _earlier(out: Path, request: Mapping[str, Any], reuse: bool, overwrite: bool) -> Evaluation | None:
+    """The results that are there, where they answer this request and may be reused; UsageError if in the way."""
+    if not (reuse and (out / RESULTS).is_file()):
+        refuse_existing(out, overwrite)
+        return None
+    earlier = read_evaluation(out)
+    if earlier.request == request:
+        return earlier
+    if not overwrite:
+        changed = ", ".join(name for name in request if earlier.request.get(name) != request[name])
+        raise UsageError(
+            f"{out}: holds the results of another request ({changed} changed); name another output, "
+            "or pass --overwrite to replace it."
+        )
+    return None

@@ -14,11 +14,11 @@ _BETTER = {"wer": "↓", "bleu": "↑"}
 
 
 def rich_table(results: Evaluation) -> "Table":
-    """For the terminal: under each score its 95 % interval."""
+    """For the terminal: under each score its 95 % interval. `table_notes` go below it."""
     from rich.table import Table
 
     columns = _columns(results)
-    table = Table(caption="\n".join(_notes(results)), caption_justify="left", caption_style="dim")
+    table = Table()
     table.add_column("model", no_wrap=True)
     for score in columns:
         table.add_column(f"{_heading(score)}\nn = {score.n}", justify="right", no_wrap=True)
@@ -40,7 +40,28 @@ def markdown_table(results: Evaluation) -> str:
         cells = [f"{_value(s)} ({s.low:.1f}–{s.high:.1f})" for s in row]
         lines.append([model.replace("|", r"\|"), *cells, str(_loops(row))])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return table + "\n\n" + "\n".join(f"- {note}" for note in _notes(results)) + "\n"
+    return table + "\n\n" + "\n".join(f"- {note}" for note in table_notes(results)) + "\n"
+
+
+def table_notes(results: Evaluation) -> list[str]:
+    """What it takes to read the table: intervals, normaliser, decoder, loops, speed."""
+    request = results.request
+    columns = _columns(results)
+    notes = [
+        f"Beside or below each score: 95 % bootstrap interval over utterances ({request['resamples']} resamples)."
+    ]
+    if len(results.models) > 1:
+        notes[0] += f" *: differs from {results.models[0]}, paired bootstrap, p < {_SIGNIFICANT}."
+    profiles = sorted({_part(s, "normaliser") for s in columns if s.metric == "wer" and s.source_lang})
+    if profiles:
+        notes.append(f"WER in per cent after normaliser {', '.join(profiles)}.")
+    if any(score.metric == "bleu" for score in columns):
+        notes.append("BLEU: sacreBLEU, cased, 13a.")
+    parts = [score for score in results.scores if score.source_lang is not None]
+    speech, took = sum(s.audio_seconds for s in parts), sum(s.seconds for s in parts)
+    notes.append(f"Decoded by {request['decoder']}, real-time factor {took / speech:.3f}.")
+    notes.append("Loops: texts that repeated themselves without end and were decoded again.")
+    return notes
 
 
 def _columns(results: Evaluation) -> list[Score]:
@@ -69,21 +90,6 @@ def _value(score: Score) -> str:
 
 def _loops(row: Sequence[Score]) -> int:
     return sum(score.loops for score in row if score.source_lang is not None)
-
-
-def _notes(results: Evaluation) -> list[str]:
-    request = results.request
-    columns = _columns(results)
-    notes = [f"In brackets: 95 % bootstrap interval over utterances ({request['resamples']} resamples)."]
-    if len(results.models) > 1:
-        notes[0] += f" *: differs from {results.models[0]}, paired bootstrap, p < {_SIGNIFICANT}."
-    profiles = sorted({_part(s, "normaliser") for s in columns if s.metric == "wer" and s.source_lang})
-    if profiles:
-        notes.append(f"WER in per cent after normaliser {', '.join(profiles)}.")
-    if any(score.metric == "bleu" for score in columns):
-        notes.append("BLEU: sacreBLEU, cased, 13a.")
-    notes.append(f"Decoded by {request['decoder']}. Loops: texts without end, decoded again.")
-    return notes
 
 
 def _part(score: Score, name: str) -> str:

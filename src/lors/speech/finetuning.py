@@ -227,8 +227,9 @@ def _train(
             trainer.train(resume_from_checkpoint=str(checkpoint_path(work, resumed)) if resumed else None)
         except torch.OutOfMemoryError:
             raise LorsError(
-                f"the GPU's memory does not hold batches of {settings.batch_size} at window {settings.window}; use "
-                "a smaller --batch-size with more --gradient-accumulation, or --gradient-checkpointing."
+                f"the GPU's memory does not hold batches of {settings.batch_size} at window "
+                f"{settings.window}; use a smaller --batch-size with more --gradient-accumulation, or "
+                "--gradient-checkpointing."
             ) from None
 
 
@@ -242,8 +243,8 @@ def _measure_base(
     say(f"Loss of the base model on the first {len(first)} clips: {loss:.3f} nats a token")
     if loss > _IMPLAUSIBLE_LOSS:
         say(
-            f"Warning: {loss:.1f} nats a token are implausible for a pretrained Whisper (0.1 to 3 are usual): do "
-            "the texts belong to the audio, and is the language right?"
+            f"Warning: {loss:.1f} nats a token are implausible for a pretrained Whisper (0.1 to 3 are "
+            "usual): do the texts belong to the audio, and is the language right?"
         )
 
 

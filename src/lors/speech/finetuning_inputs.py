@@ -13,10 +13,11 @@ from lors.base.errors import LorsError, UsageError
 from lors.base.files import read_json
 from lors.base.progress import say
 from lors.checkpoints.read import Checkpoint
-from lors.speech.labels import check_languages, is_multilingual, show_labels
+from lors.speech.labels import MAX_LABELS, check_languages, is_multilingual, show_labels
 from lors.speech.manifest import read_manifest
 from lors.speech.training import TIED, quiet_transformers
 from lors.speech.training_data import Example, LeftOut, select_examples
+from lors.speech.window import FULL_WINDOW
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ def read_inputs(
     left_out: list[LeftOut] = []
     for path, utterances in manifests.items():
         check_languages(utterances, tokenizer, multilingual, name)
-        examples[path], dropped = select_examples(path, utterances, tokenizer, multilingual, window)
+        examples[path], dropped = select_examples(
+            path, utterances, tokenizer, multilingual, window, config["max_target_positions"]
+        )
         left_out += dropped
     training = tuple(example for path in train for example in examples[path])
     development = tuple(example for path in dev for example in examples[path])
@@ -114,7 +117,12 @@ def _whisper_config(base: Checkpoint, name: object) -> dict[str, Any]:
     if content.get("model_type") != "whisper":
         kind = content.get("model_type") or "a model of unknown kind"
         raise UsageError(f"{name}: is {kind} according to its config.json; a Whisper model was expected.")
-    return {"max_source_positions": 1500, "num_mel_bins": 80, **content}
+    return {
+        "max_source_positions": FULL_WINDOW,
+        "max_target_positions": MAX_LABELS,
+        "num_mel_bins": 80,
+        **content,
+    }
 
 
 def _load_tokenizer(directory: Path) -> WhisperTokenizer:

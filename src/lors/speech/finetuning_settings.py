@@ -84,6 +84,12 @@ def resolve_device(name: str) -> Device:
     return cast(Device, name)
 
 
+def has_fast_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 in hardware, about twice as fast as float32."""
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
 def resolve_precision(name: str, device: Device) -> Precision:
     """ "auto" is bfloat16 on a GPU and float32 on a CPU."""
     if name == "auto":

@@ -20,7 +20,7 @@ _MULTILINGUAL_VOCABULARY = 51865
 
 
 def is_multilingual(directory: Path) -> bool:
-    """Whether a Whisper checkpoint writes language and task tokens; English-only `.en` models write neither."""
+    """Whether a Whisper writes language and task tokens; the English-only `.en` models write neither."""
     generation = directory / "generation_config.json"
     stated = read_json(generation).get("is_multilingual") if generation.is_file() else None
     if stated is None:

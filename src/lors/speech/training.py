@@ -106,7 +106,10 @@ class WhisperTrainer(Trainer):  # type: ignore[misc]
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         batches = DataLoader(
-            self.eval_dataset, batch_size=self.args.eval_batch_size, collate_fn=self.data_collator
+            self.eval_dataset,
+            batch_size=self.args.eval_batch_size,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
         )
         found = mean_losses(self.model, batches, self._bfloat16)
         metrics = {f"eval_loss_{name}".removesuffix("_"): loss for name, loss in found.items()}
@@ -151,7 +154,7 @@ class WhisperTrainer(Trainer):  # type: ignore[misc]
 def linear_decay(step: int, steps: int, warmup: int) -> float:
     """The share of the highest learning rate that a step (0 … steps - 1) takes: up during warm-up, then down.
 
-    No step's rate is zero, as the first one's would be in transformers' schedule: of thirty steps each counts.
+    No step's rate is zero, as the first is in transformers' own schedule: where steps are few, each counts.
     """
     if step < warmup:
         return (step + 1) / (warmup + 1)

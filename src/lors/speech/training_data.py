@@ -50,6 +50,7 @@ def select_examples(
     tokenizer: "WhisperTokenizer",
     multilingual: bool,
     window: int,
+    max_labels: int = MAX_LABELS,
 ) -> tuple[list[Example], list[LeftOut]]:
     """Label every utterance, and set apart those that do not fit the window or the decoder.
 
@@ -65,10 +66,10 @@ def select_examples(
         labels = label_ids(utterance, tokenizer, multilingual)
         if utterance.duration > seconds:
             reason = f"lasts {utterance.duration:.2f} s, more than the window of {seconds:.2f} s"
-        elif len(labels) > MAX_LABELS:
-            reason = f"has {len(labels)} labels, more than the decoder's {MAX_LABELS}"
+        elif len(labels) > max_labels:
+            reason = f"has {len(labels)} labels, more than the decoder's {max_labels}"
         elif holds_control_tokens(labels, tokenizer, multilingual):
-            reason = "its text spells one of Whisper's control tokens"
+            reason = "spells one of Whisper's control tokens in its text"
         else:
             examples.append(Example(utterance, tuple(labels)))
             continue

@@ -1,7 +1,7 @@
 """The whole way once, on real weights and real voices: experts trained, merged, decoded and compared."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from lors.merging.methods import find_method
 from lors.speech.corpora.prompts import PreparedCorpus, prepare_prompts
 from lors.speech.evaluation import Evaluation, evaluate
 from lors.speech.finetuning import finetune
+from lors.speech.finetuning_settings import has_fast_bfloat16
 from lors.study.report import write_report
 from lors.study.scale_search import ScaleSearch, choose_scale
 
@@ -49,7 +50,7 @@ class QuickstartSettings:
     epochs: float = 1.0
     learning_rate: float = 2e-5
     batch_size: int = 8
-    precision: str = "auto"
+    precision: str = field(default_factory=lambda: "bfloat16" if has_fast_bfloat16() else "float32")
     window: int = 400
     max_steps: int | None = None
     scales: tuple[float, ...] = (0.4, 0.6, 0.8, 1.0)

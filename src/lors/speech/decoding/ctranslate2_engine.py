@@ -7,6 +7,7 @@ from pathlib import Path
 import ctranslate2
 import numpy as np
 from torch import Tensor
+from transformers import WhisperConfig
 
 from lors.base.errors import LorsError, UsageError
 from lors.checkpoints.ctranslate2 import to_ctranslate2
@@ -21,11 +22,11 @@ class CTranslate2Engine:
     """A checkpoint converted for CTranslate2 (kept in the cache folder), on the GPU where there is one."""
 
     def __init__(self, directory: Path, options: DecoderOptions) -> None:
-        config = read_config(directory)
+        config = WhisperConfig.from_dict(read_config(directory))
         self._vocabulary = Vocabulary(directory)
         self._beam_size = options.beam_size
-        self.mel_bins = int(config["num_mel_bins"])
-        self.bytes_per_position = 8 * int(config["decoder_layers"]) * int(config["d_model"])
+        self.mel_bins = int(config.num_mel_bins)
+        self.bytes_per_position = 8 * int(config.decoder_layers) * int(config.d_model)
         device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
         supported = ctranslate2.get_supported_compute_types(device)
         if options.quantization not in supported:

@@ -80,7 +80,11 @@ def _decode_batch(
         for row, decoded in enumerate(first):
             if len(decoded.tokens) >= limit and not is_loop(decoded.tokens, decoded.text):
                 first[row] = attempt([row], options.max_new_tokens)[0]
-    looped = [row for row, decoded in enumerate(first) if is_loop(decoded.tokens, decoded.text)]
+    looped = [
+        row
+        for row, decoded in enumerate(first)
+        if is_loop(decoded.tokens, decoded.text) or len(decoded.tokens) >= options.max_new_tokens
+    ]
     last = list(first)
     if looped:
         again = attempt(looped, limit, NO_REPEAT_NGRAM_SIZE)

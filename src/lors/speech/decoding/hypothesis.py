@@ -31,7 +31,7 @@ class Hypothesis:
         tokens: its length in tokens.
         log_probability: mean natural log probability of a token, ≤ 0; None where the engine does not tell.
         window: encoder positions that the clip was decoded with.
-        looped: the first attempt repeated itself without end; `text` is the second attempt's, decoded
+        looped: the first attempt repeated itself, or did not end; `text` is the second attempt's, decoded
             with repetition forbidden.
         first_attempt: the text that looped, cut at the token limit; None where nothing looped.
         seconds: wall-clock time, the clip's share of its batch.

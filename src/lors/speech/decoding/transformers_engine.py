@@ -56,7 +56,7 @@ class TransformersEngine:
                 do_sample=False,
                 # As CTranslate2: stop at the first `num_beams` finished texts. Otherwise the search goes on
                 # to texts that say the same thing again and again, for they have the better mean.
-                early_stopping=True,
+                early_stopping=self._beam_size > 1,
                 max_new_tokens=max_new_tokens,
                 no_repeat_ngram_size=no_repeat_ngram_size,
                 **asked,

@@ -39,7 +39,10 @@ def check_language(directory: Path, config: dict[str, Any], source: str, target:
             f"Whisper translates into English only; {LANGUAGES[target].title()} text of "
             f"{LANGUAGES[source].title()} speech cannot be asked for: leave that data out."
         )
-    elif source == "yue" and int(config["vocab_size"]) <= _MULTILINGUAL_VOCABULARY:
+    elif (
+        source == "yue"
+        and int(config.get("vocab_size", _MULTILINGUAL_VOCABULARY)) <= _MULTILINGUAL_VOCABULARY
+    ):
         raise UsageError(f"{directory}: this model does not know Cantonese (yue); large-v3 and turbo do.")
 
 
