@@ -1,6 +1,8 @@
-"""A small random Whisper with a tokenizer of bytes, for tests of what does not need real weights."""
+"""A small random Whisper for tests of plumbing; a short run of the quickstart for tests on real weights and voices."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,3 +113,23 @@ def manifest_of(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+SHORT_RUN = ("--max-steps", "3", "--limit", "5", "--scales", "0.4,0.8")
+
+
+@pytest.fixture(scope="session")
+def real_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A quickstart a few steps long, on real weights and voices: its folder, and what it printed."""
+    folder = tmp_path_factory.mktemp("quickstart") / "run"
+    command = [sys.executable, "-m", "lors", "quickstart", "--out", str(folder), *SHORT_RUN]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+@pytest.fixture(scope="session")
+def real_experts(real_run: tuple[Path, str]) -> tuple[Path, Path]:
+    """whisper-base after a few steps on Spanish, and on French."""
+    experts = real_run[0] / "experts"
+    return experts / "es-transcribe", experts / "fr-transcribe"

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "ctranslate2", "scipy", "numpy", "matplotlib", "pydantic")
+HEAVY = ("torch", "transformers", "ctranslate2", "scipy", "numpy", "matplotlib")
 
 
 def lors(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -388,6 +388,20 @@ def test_what_exists_is_not_overwritten_unasked(recipe: MakeRecipe, tmp_path: Pa
     assert (out / "model.safetensors").exists()
 
 
+def test_a_merge_that_is_there_may_be_reused(recipe: MakeRecipe, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = merge(recipe(), out)
+    written = (out / "model.safetensors").stat().st_mtime_ns
+    again = merge(recipe(), out, reuse=True)
+    assert (again.signature, again.tensors) == (first.signature, first.tensors)
+    with pytest.raises(UsageError, match="the output exists already"):
+        merge(recipe(scale=0.4), out, reuse=True)
+    assert (out / "model.safetensors").stat().st_mtime_ns == written
+    changed = merge(recipe(scale=0.4), out, reuse=True, overwrite=True)
+    assert (out / "model.safetensors").stat().st_mtime_ns != written
+    assert "scale:0.4" in changed.signature
+
+
 def test_an_input_is_never_overwritten(recipe: MakeRecipe, tools: SimpleNamespace, tmp_path: Path) -> None:
     expert = tools.save(tmp_path / "experts" / "es", tools.load(Path(recipe()["experts"][0])))
     before = digests(expert)

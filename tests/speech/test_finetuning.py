@@ -40,7 +40,9 @@ def data(manifest_of: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def dev(manifest_of: Callable[..., Path]) -> Path:
-    return manifest_of("dev", [(0.4, "uno dos", "es", "es"), (0.6, "three", "fr", "en"), (0.5, "x", "es", "es")])
+    return manifest_of(
+        "dev", [(0.4, "uno dos", "es", "es"), (0.6, "three", "fr", "en"), (0.5, "x", "es", "es")]
+    )
 
 
 def load(directory: Path) -> WhisperForConditionalGeneration:
@@ -85,7 +87,9 @@ def test_losses_are_in_the_order_of_the_labels_and_do_not_depend_on_padding(tiny
     model = load(tiny_whisper)
     with torch.no_grad():
         together = label_losses(model, features, labels).split([4, 7, 9])
-        alone = [label_losses(model, features[i : i + 1], labels[i : i + 1, :n]) for i, n in enumerate((4, 7, 9))]
+        alone = [
+            label_losses(model, features[i : i + 1], labels[i : i + 1, :n]) for i, n in enumerate((4, 7, 9))
+        ]
     for one, other in zip(together, alone, strict=True):
         assert torch.allclose(one, other, atol=1e-5)
 
@@ -181,15 +185,19 @@ def test_the_record_says_all(tiny_whisper, data, dev, tmp_path):
     assert [measured["step"] for measured in record["dev_losses"]] == [0, 4, 8, 12]
     assert {"loss", "es-transcribe", "fr-translate"} < record["dev_losses"][0].keys()
     rates = [measured["learning_rate"] for measured in record["train_losses"]]
-    assert rates == pytest.approx([3e-3 * linear_decay(step, 12, 2) for step in range(12)])
+    assert rates == pytest.approx([3e-3 * linear_decay(step, 12, 1) for step in range(12)])
     assert {"lors", "torch", "transformers"} <= record["versions"].keys()
 
 
-def test_the_weights_of_lowest_dev_loss_are_kept(tiny_whisper, data, dev, tmp_path):
-    result = finetune(tiny_whisper, [data], tmp_path / "expert", [dev], **{**SETTINGS, "epochs": 20})
+def test_the_weights_of_lowest_dev_loss_are_kept(tiny_whisper, data, manifest_of, tmp_path):
+    dev = manifest_of(
+        "dev", [(0.5, "QQQQQQ", "es", "es")]
+    )  # control tokens are learnt first, then false text
+    settings = {**SETTINGS, "epochs": 12, "learning_rate": 1e-2}
+    result = finetune(tiny_whisper, [data], tmp_path / "expert", [dev], **settings)
     trained = [measured for measured in result.dev_losses if measured["step"] > 0]
     best = min(trained, key=lambda measured: measured["loss"])
-    assert result.kept_step == best["step"] < result.steps  # twenty epochs of eight clips: it has overfitted
+    assert result.kept_step == best["step"] < result.steps
     again = finetune(result.directory, [data], tmp_path / "more", [dev], **{**SETTINGS, "max_steps": 1})
     assert again.dev_losses[0]["loss"] == pytest.approx(best["loss"], rel=1e-5)
 
@@ -305,9 +313,18 @@ finetune(base, [Path(data)], Path(out), [Path(dev)], save_steps=3, window=50, ba
 """
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", KILLED, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def unbroken(tiny_whisper: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The same run without any interruption, made once."""
+    made: list[Path] = []
+
+    def make(data: Path, dev: Path) -> Path:
+        if not made:
+            out = tmp_path_factory.mktemp("whole") / "whole"
+            made.append(finetune(tiny_whisper, [data], out, [dev], save_steps=3, **SETTINGS).directory)
+        return made[0]
+
+    return make
 
 
 @pytest.mark.parametrize(
@@ -315,20 +332,20 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     [("step", 2, 0), ("step", 8, 6), ("checkpoint", 6, 4), ("result", 0, 12)],
 )
 def test_killed_and_repeated_it_ends_as_if_unbroken(
-    tiny_whisper, data, dev, tmp_path, where, step, resumes_after
+    tiny_whisper, data, dev, unbroken, tmp_path, where, step, resumes_after
 ):
-    broken, whole = tmp_path / "broken", tmp_path / "whole"
-    killed = run(tiny_whisper, data, dev, broken, where, step)
+    out = tmp_path / "broken"
+    command = [sys.executable, "-c", KILLED, *map(str, (tiny_whisper, data, dev, out, where, step))]
+    killed = subprocess.run(command, capture_output=True, text=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert not broken.exists()
+    assert not out.exists()
     assert (tmp_path / "broken.partial").is_dir()
-    for out in (broken, whole):
-        again = run(tiny_whisper, data, dev, out, "nowhere", 0)
-        assert again.returncode == 0, again.stderr
-    assert not (tmp_path / "broken.partial").exists()
 
-    assert equal(broken, whole)
-    one, other = (json.loads((out / "finetune.json").read_text()) for out in (broken, whole))
+    finetune(tiny_whisper, [data], out, [dev], save_steps=3, **SETTINGS)
+    assert not (tmp_path / "broken.partial").exists()
+    whole = unbroken(data, dev)
+    assert equal(out, whole)
+    one, other = (json.loads((directory / "finetune.json").read_text()) for directory in (out, whole))
     assert one["resumed_after_step"] == resumes_after
     for same in ("train_losses", "dev_losses", "kept_step", "base_loss", "job"):
         assert one[same] == other[same]
@@ -498,7 +515,9 @@ def test_bases_that_are_no_whole_whisper(tiny_whisper, data, tmp_path):
     with pytest.raises(UsageError, match=r"lacks the tensor 'model\.decoder\.layers\.0\.fc1\.weight'"):
         finetune(base, [data], tmp_path / "expert", **SETTINGS)
 
-    save_file({**tensors, "model.decoder.layers.0.fc1.weight": lost, "more": lost}, base / "model.safetensors")
+    save_file(
+        {**tensors, "model.decoder.layers.0.fc1.weight": lost, "more": lost}, base / "model.safetensors"
+    )
     with pytest.raises(UsageError, match="tensor 'more'"):
         finetune(base, [data], tmp_path / "expert", **SETTINGS)
 

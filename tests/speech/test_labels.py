@@ -86,7 +86,9 @@ def test_text_that_spells_a_control_token_is_found(tokenizer, text):
 
 
 def test_a_tokenizer_of_another_model_is_refused():
-    other = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE({"a": 0, "?": 1}, [], unk_token="?")))
+    other = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.BPE({"a": 0, "?": 1}, [], unk_token="?"))
+    )
     with pytest.raises(LorsError, match=r"no token '<\|es\|>'"):
         label_ids(SPANISH, other, True)
 

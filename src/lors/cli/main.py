@@ -49,7 +49,7 @@ app.command()(quickstart.quickstart)
 def main() -> None:
     """Run the command line; a mistake ends in one sentence, never in a traceback."""
     try:
-        app()
+        app(prog_name="lors")
     except LorsError as error:
         say(f"lors: {error}")
         sys.exit(error.exit_code)

@@ -16,6 +16,9 @@ def quickstart(
     base: Annotated[str, typer.Option(help="Pretrained Whisper: a directory or a Hub id.")] = (
         "openai/whisper-base"
     ),
+    scales: Annotated[
+        str, typer.Option(help="The λ to try for every method that takes one.")
+    ] = "0.4,0.6,0.8,1",
     max_steps: Annotated[
         int | None, typer.Option(help="Steps of each fine-tuning, for a shorter look.")
     ] = None,
@@ -29,13 +32,19 @@ def quickstart(
     """
     from rich.console import Console
 
+    from lors.base.errors import UsageError
     from lors.speech.evaluation_table import rich_table
     from lors.study.quickstart import QuickstartSettings
     from lors.study.quickstart import quickstart as run
 
+    try:
+        factors = tuple(float(scale) for scale in scales.split(","))
+    except ValueError:
+        raise UsageError(f"--scales is '{scales}', expected numbers with commas, as 0.4,0.8.") from None
     settings = QuickstartSettings(
         base=base,
         languages=tuple(name.strip() for name in languages.split(",") if name.strip()),
+        scales=factors,
         max_steps=max_steps,
         limit=limit,
     )

@@ -89,6 +89,8 @@ def load_model(base: Checkpoint, name: object, device: str) -> WhisperForConditi
             raise UsageError(
                 f"{name}: the checkpoint {what} the tensor '{min(names)}'; a complete Whisper was expected."
             )
+    # Sinusoids, which Whisper never trained; transformers 5 forgets on loading that they are fixed.
+    model.model.encoder.embed_positions.requires_grad_(False)
     return model.to(device)
 
 

@@ -28,7 +28,7 @@ class FinetuneSettings:
         batch_size: clips computed at once.
         gradient_accumulation: batches whose gradients make one step.
         window: positions of the encoder, 50 a second.
-        warmup: the share of all steps in which the learning rate rises linearly from zero.
+        warmup: the share of all steps (rounded down) in which the learning rate rises linearly from zero.
         seed: of the order of the clips (and of dropout, where the model's configuration has any).
         precision: of the matrix products; weights, optimiser and result are float32 always.
     """

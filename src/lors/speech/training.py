@@ -1,6 +1,5 @@
 """Whisper's loss on a window of any length, and the Trainer that minimises it."""
 
-import math
 import shutil
 import warnings
 from collections import Counter
@@ -120,7 +119,7 @@ class WhisperTrainer(Trainer):  # type: ignore[misc]
     def create_scheduler(
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
     ) -> LambdaLR:
-        warmup = math.ceil(self.args.warmup_steps * num_training_steps)
+        warmup = int(self.args.warmup_steps * num_training_steps)
         if self.lr_scheduler is None:
             self.lr_scheduler = LambdaLR(
                 optimizer or self.optimizer, lambda step: linear_decay(step, num_training_steps, warmup)
