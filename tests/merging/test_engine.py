@@ -79,7 +79,7 @@ def as_the_authors_do(base: Arrays, experts: Sequence[Arrays], recipe: dict[str,
             delta = torch.from_numpy(expert[name] - theta0).double()
             attention_or_mlp = "attn." in name or ".fc1." in name or ".fc2." in name
             if attention_or_mlp and "weight" in name:
-                u, s, vt = torch.linalg.svd(delta, full_matrices=True)
+                u, s, vt = torch.linalg.svd(delta, full_matrices=False)
                 index = int(min(delta.shape) * recipe["rank_ratio"])
                 low = u[:, :index] @ torch.diag(s[:index]) @ vt[:index]
                 rest = (delta - low).flatten()
@@ -110,7 +110,7 @@ def test_merges_follow_the_equations(
     result = merge(asked, tmp_path / "out")
     base, experts = read(asked["base"]), [read(expert) for expert in asked["experts"]]
     reference = from_the_equations(base, experts, asked)
-    assert delta_error(tools, read(result.path), reference, base) < 1e-5
+    assert delta_error(tools, read(result.path), reference, base) < 1e-6
     assert result.tensors == {
         "pruned": 32 if method in ("svp", "mp", "lors") else 0,
         "plain": 57 if method in ("svp", "mp", "lors") else 89,
@@ -123,7 +123,7 @@ def test_lors_is_what_the_authors_publish(recipe: MakeRecipe, tools: SimpleNames
     merge(asked, tmp_path / "out")
     base, experts = read(asked["base"]), [read(expert) for expert in asked["experts"]]
     reference = as_the_authors_do(base, experts, asked)
-    assert delta_error(tools, read(tmp_path / "out"), reference, base) < 1e-5
+    assert delta_error(tools, read(tmp_path / "out"), reference, base) < 1e-6
 
 
 @pytest.mark.real
@@ -311,7 +311,7 @@ def test_inputs_may_be_in_half_precision(
     asked = recipe(base=str(halves["base"]), experts=[str(halves["experts/es"])])
     merge(asked, tmp_path / "out")
     base, expert = read(halves["base"]), read(halves["experts/es"])
-    assert delta_error(tools, read(tmp_path / "out"), from_the_equations(base, [expert], asked), base) < 1e-5
+    assert delta_error(tools, read(tmp_path / "out"), from_the_equations(base, [expert], asked), base) < 1e-6
     assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == "float32"
 
 

@@ -201,7 +201,6 @@ def test_wrong_labels_cost_more_on_real_speech(whisper_base, tmp_path):
     ]
     masked_prefix = loss_of_text([[IGNORED] * 3 + ids[3:] for ids in right], 0)
     without_space = loss_of_text(no_space, 3)
-    print(f"{correct=:.3f} {twice_started=:.3f} {without_space=:.3f} {masked_prefix=:.3f}")
     assert correct < 1.0
     assert twice_started > correct + 0.1
     assert without_space > correct + 0.1

@@ -48,7 +48,8 @@ def merge(
 ) -> None:
     """Merge fine-tuned models into one checkpoint that every Whisper runtime loads.
 
-    Give a recipe file, or the flags that say the same.
+    Give a recipe file, or the flags that say the same. Relative names of models are looked for beside the
+    recipe file, then in the working directory; what is found in neither is asked from the Hub.
     """
     given: dict[str, Any] = {
         "base": base,

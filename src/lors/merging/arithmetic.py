@@ -1,7 +1,9 @@
 """The arithmetic of one tensor: from the inputs' entries to the entries that are stored.
 
-All is float32 and rounded entry by entry in the order of the experts, so that working in pieces changes no
-bit. Float32 inputs are used where the file maps them, without a copy.
+Task vectors and their sum are float32; what is stored is computed from them in float64 and rounded once: the
+last digit of a weight can be as large as a hundredth of what a short training changed in it. All is rounded
+entry by entry in the order of the experts, so that working in pieces changes no bit. Float32 inputs are used
+where the file maps them, without a copy.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lors.base.errors import LorsError, UsageError
 from lors.checkpoints.dtypes import TORCH_DTYPES
@@ -82,9 +85,9 @@ def merged(
     error = change = 0.0
     for piece in _pieces(task.entries):
         base = _float32(base_entries[piece])
-        exact = direction(piece)
+        exact = direction(piece).astype(np.float64)
         if scale is not None:
-            exact = exact * np.float32(scale)
+            exact *= scale
             exact += base
         rounded = torch.from_numpy(exact).to(dtype)
         if not _is_finite(_float32(rounded)):
@@ -141,5 +144,5 @@ def _is_finite(entries: Float32Array) -> bool:
     return entries.size == 0 or bool(np.isfinite(entries.min()) and np.isfinite(entries.max()))
 
 
-def _squared_norm(entries: Float32Array) -> float:
-    return float(np.square(entries, dtype=np.float64).sum())
+def _squared_norm(entries: NDArray[np.float64]) -> float:
+    return float(np.square(entries).sum())

@@ -40,7 +40,11 @@ class Expert(BaseModel):
 
 
 class Recipe(BaseModel):
-    """What to merge, and how. Every key of a recipe file is a field here."""
+    """What to merge, and how. Every key of a recipe file is a field here.
+
+    Relative names of models are looked for beside the recipe file, if it came from one, then in the working
+    directory; what is found in neither and has the form of a Hub id is asked from the Hub.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 

@@ -231,6 +231,10 @@ def _train(
                 f"{settings.window}; use a smaller --batch-size with more --gradient-accumulation, or "
                 "--gradient-checkpointing."
             ) from None
+        except LorsError as error:
+            # A worker's error comes as its whole traceback, whose last line is the sentence.
+            last = str(error).strip().splitlines()[-1]
+            raise type(error)(last.removeprefix("lors.base.errors.LorsError: ")) from None
 
 
 def _measure_base(

@@ -69,7 +69,8 @@ def work_directory(out: Path, job: Mapping[str, Any], overwrite: bool) -> Iterat
     work.mkdir(parents=True, exist_ok=True)
     with (work / _LOCK).open("w") as lock:
         _lock(lock, work)
-        others = [path for path in work.iterdir() if path.name != _LOCK]
+        # A hidden file is one that was being written when the process was killed.
+        others = [path for path in work.iterdir() if path.name != _LOCK and not path.name.startswith(".")]
         if others:
             changed = differences(read_json(work / _JOB), job) if (work / _JOB).is_file() else ["its origin"]
             if changed and not overwrite:

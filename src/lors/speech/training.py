@@ -145,8 +145,9 @@ class WhisperTrainer(Trainer):  # type: ignore[misc]
             sync_tree(checkpoint)
             write_text(checkpoint / _SEAL, "")
         except (OSError, RuntimeError, SafetensorError) as error:
+            message = _unsaved(work, step, error)
             shutil.rmtree(checkpoint, ignore_errors=True)
-            raise LorsError(_unsaved(work, step, error)) from error
+            raise LorsError(message) from error
         remove_checkpoints(work, keep={step, self.state.best_global_step})
 
 
@@ -199,8 +200,10 @@ def quiet_transformers() -> Iterator[None]:
 def _unsaved(work: Path, step: int, error: Exception) -> str:
     reason = (getattr(error, "strerror", None) or str(error).strip().splitlines()[0]).rstrip(".")
     free = shutil.disk_usage(work).free / 2**20
+    if free < 16:  # PyTorch and safetensors tell of a full disk in words of their own
+        reason = "no space left on the disk"
     before = max((done for done in sealed_checkpoints(work) if done < step), default=0)
     return (
         f"{work}: the checkpoint of step {step} could not be written ({reason}; {free:,.0f} MiB are free); "
-        f"make room and run the same command again: it continues after step {before}."
+        f"make room and run the same command again: it {f'goes on after step {before}' if before else 'starts anew'}."
     )
