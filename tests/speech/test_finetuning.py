@@ -586,5 +586,5 @@ def test_a_few_steps_on_real_speech_lower_the_loss(tmp_path):
     )
     before, after = result.dev_losses[0]["loss"], result.dev_losses[-1]["loss"]
     assert result.base_loss < 1.5
-    assert after < 0.8 * before
+    assert after < 0.9 * before
     assert weights(result.directory).keys() == weights(base).keys()

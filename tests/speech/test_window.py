@@ -65,7 +65,7 @@ def test_gradient_checkpointing_gives_the_same_gradients():
     for checkpointing in (False, True):
         model = _model().train()
         if checkpointing:
-            model.gradient_checkpointing_enable()
+            model.activation_checkpointing_enable()
         encode(model, features).square().sum().backward()
         gradients.append(model.model.encoder.layers[0].fc1.weight.grad)
     assert torch.allclose(*gradients, rtol=1e-5, atol=1e-6)

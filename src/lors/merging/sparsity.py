@@ -35,16 +35,16 @@ def largest(values: FloatArray, count: int) -> NDArray[np.bool_]:
         raise ValueError("the values hold a NaN")
     if count in (0, values.size):
         return np.full(values.shape, count > 0)
-    magnitudes = np.abs(values).ravel()
     # Rounding to float32 never swaps two numbers: it can only tie them, and ties are decided below.
     with np.errstate(over="ignore"):
-        keys = magnitudes.astype(np.float32, copy=False)
+        keys = values.astype(np.float32).ravel()
+    np.abs(keys, out=keys)
     threshold = np.partition(keys, values.size - count)[values.size - count]
     mask = keys > threshold
     ties = np.flatnonzero(keys == threshold)
     missing = count - int(np.count_nonzero(mask))
     if missing < len(ties) and values.dtype != np.float32:
-        ties = ties[np.argsort(-magnitudes[ties], kind="stable")]
+        ties = ties[np.argsort(-np.abs(values.ravel()[ties]), kind="stable")]
     mask[ties[:missing]] = True
     return mask.reshape(values.shape)
 
