@@ -125,7 +125,7 @@ def evaluate(
         return earlier
     with exclusive(partial / "work"):  # two processes that write the same output take turns
         if earlier := _earlier(out, request, reuse, overwrite):
-            shutil.rmtree(partial)
+            shutil.rmtree(partial, ignore_errors=True)  # whom we waited for has moved it away
             return earlier
         files = HypothesisFiles(partial, keys)
         files.adopt(out)
