@@ -1,6 +1,7 @@
 """How long work is shown: a bar on a terminal, plain lines where the output is piped."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,15 +53,17 @@ def _bar(description: str, total: float, unit: str) -> Iterator[Callable[[float]
 def _lines(description: str, total: float, unit: str) -> Iterator[Callable[[float], None]]:
     start = last = time.monotonic()
     done = 0.0
+    lock = threading.Lock()
 
     def advance(amount: float) -> None:
         nonlocal done, last
-        done += amount
-        now = time.monotonic()
-        if now - last >= _SECONDS_BETWEEN_LINES and 0 < done < total:
-            last = now
-            left = (now - start) * (total - done) / done
-            say(f"{description}: {done:.0f}/{total:.0f} {unit}, {left:.0f} s left")
+        with lock:
+            done += amount
+            now = time.monotonic()
+            if now - last >= _SECONDS_BETWEEN_LINES and 0 < done < total:
+                last = now
+                left = (now - start) * (total - done) / done
+                say(f"{description}: {done:.0f}/{total:.0f} {unit}, {left:.0f} s left")
 
     yield advance
     say(f"{description}: {done:.0f} {unit} in {time.monotonic() - start:.1f} s")
