@@ -309,3 +309,8 @@ def test_a_clip_longer_than_the_window_loses_nothing(
     clip = min((u for u in spanish["transcribe"] if u.duration > 9), key=lambda u: u.duration)
     (text,) = _texts(whisper_base, [clip], DecoderOptions(window=200))
     assert len(text.split()) >= 0.7 * len(clip.text.split())
+
+
+def test_transformers_without_languages_in_the_generation_config(tiny_whisper: Path) -> None:
+    with pytest.raises(LorsError, match="names no 'lang_to_id'"):
+        load_engine(tiny_whisper, DecoderOptions(engine="transformers"))

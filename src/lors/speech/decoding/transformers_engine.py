@@ -32,6 +32,12 @@ class TransformersEngine:
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise LorsError(f"{directory}: transformers cannot load this model ({reason}).") from None
+        if self._vocabulary.multilingual and not hasattr(model.generation_config, "lang_to_id"):
+            raise LorsError(
+                f"{directory / 'generation_config.json'}: names no 'lang_to_id', without which transformers takes no "
+                "language; copy this file from the model that the checkpoint was trained from, or decode with "
+                "--engine ctranslate2."
+            )
         self._model = model.eval().to(self._device)
         self.mel_bins = int(model.config.num_mel_bins)
         self.bytes_per_position = 8 * int(model.config.decoder_layers) * int(model.config.d_model)
