@@ -1,10 +1,15 @@
 """A small random Whisper for tests of plumbing; a short run of the quickstart for tests on real weights and voices."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+# Before torch is loaded, for this process and all that it starts: on several threads sums round differently from
+# run to run, and tests compare runs bit for bit.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pytest

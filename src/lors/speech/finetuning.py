@@ -86,7 +86,7 @@ def finetune(
 
     All, that is, but the encoder's sinusoidal position table, which Whisper never trains. The optimiser is
     Adam without weight decay. While it runs, everything is kept in `OUT.partial`; after an interruption the
-    same call goes on there, and ends with the very weights of an unbroken run.
+    same call goes on there; on one thread of a processor it ends with the very bits of an unbroken run.
 
     Args:
         base: the pretrained Whisper, a directory or a Hub id.

@@ -10,6 +10,7 @@ from lors.base.files import read_json, write_json
 from lors.base.progress import say
 from lors.merging.engine import merge
 from lors.merging.methods import find_method
+from lors.merging.workers import one_core_each
 from lors.speech.corpora.prompts import PreparedCorpus, prepare_prompts
 from lors.speech.evaluation import Evaluation, evaluate
 from lors.speech.finetuning import finetune
@@ -139,19 +140,21 @@ def _claim(out: Path, settings: QuickstartSettings) -> None:
 
 def _train(corpus: PreparedCorpus, language: str, out: Path, settings: QuickstartSettings) -> Path:
     expert = out / "experts" / f"{language}-transcribe"
-    finetune(
-        settings.base,
-        [corpus.manifest(language, "transcribe", "train")],
-        expert,
-        [corpus.manifest(language, "transcribe", "dev")],
-        epochs=settings.epochs,
-        max_steps=settings.max_steps,
-        learning_rate=settings.learning_rate,
-        batch_size=settings.batch_size,
-        precision=settings.precision,
-        window=settings.window,
-        reuse=True,
-    )
+    # On several threads sums round differently from run to run, and a repeated run would give another table.
+    with one_core_each():
+        finetune(
+            settings.base,
+            [corpus.manifest(language, "transcribe", "train")],
+            expert,
+            [corpus.manifest(language, "transcribe", "dev")],
+            epochs=settings.epochs,
+            max_steps=settings.max_steps,
+            learning_rate=settings.learning_rate,
+            batch_size=settings.batch_size,
+            precision=settings.precision,
+            window=settings.window,
+            reuse=True,
+        )
     return expert
 
 
