@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lors.merging.lapack import largest_eigenpairs
 from lors.merging.low_rank import decompose, kept_rank, low_rank
+from lors.merging.subspace_iteration import leading_vectors
 
 
 def truncated_svd(matrix: NDArray[np.float32], rank: int) -> NDArray[np.float64]:
@@ -49,23 +50,37 @@ def test_neighbouring_singular_values(shape: tuple[int, int], largest: float) ->
         assert distance(low_rank(matrix, rank), truncated_svd(matrix, rank)) < 1e-6
 
 
-@pytest.mark.parametrize("shape", [(320, 320), (640, 288), (288, 640)])
+@pytest.mark.parametrize("shape", [(512, 512), (700, 520), (512, 640)])
 @pytest.mark.parametrize("largest", [1.0, 30.0, 1000.0, 1e5])
-@pytest.mark.parametrize("size", [1.0, 1e-4, 1e-25])
+@pytest.mark.parametrize("size", [1.0, 1e-25])
 def test_neighbouring_singular_values_of_large_matrices(
     shape: tuple[int, int], largest: float, size: float
 ) -> None:
-    """Where single precision goes first."""
-    singular = size * 1.006 ** -np.arange(float(min(shape)))
+    """Where the leading vectors are found by iteration: σ_r / σ_(r+1) = 1.006 around them, a slope beyond."""
+    singular = size * np.where(np.arange(min(shape)) < 12, 1.006, 1.03) ** -np.arange(float(min(shape)))
     singular[:3] *= largest
     matrix = with_spectrum(shape, singular)
     whole = np.linalg.norm(matrix.astype(np.float64))
-    for rank in (2, 7, 40):
-        error = np.linalg.norm(low_rank(matrix, rank) - truncated_svd(matrix, rank))
-        assert error < 1e-5 * whole
+    u, s, vt = np.linalg.svd(matrix.astype(np.float64), full_matrices=False)
+    for rank in (2, 7, 25):
+        error = np.linalg.norm(low_rank(matrix, rank) - (u[:, :rank] * s[:rank]) @ vt[:rank])
+        assert error < 1e-9 * whole
 
 
-@pytest.mark.parametrize("shape", [(320, 320), (640, 288)])
+@pytest.mark.parametrize("falling", [1.0, 1.001, 1.02, 1.1, 2.0])
+def test_leading_vectors_are_right_or_refused(falling: float) -> None:
+    """From equal singular values, of which iteration can tell nothing, to those that float32 hardly holds."""
+    matrix = with_spectrum((560, 512), falling ** -np.arange(512.0))
+    found = leading_vectors(matrix, 10, float(np.abs(matrix).max()))
+    assert (found is None) == (falling in (1.0, 1.001, 2.0))
+    if found is not None:
+        inner, outer = found
+        np.testing.assert_allclose(inner.T @ inner, np.eye(10), atol=1e-12)
+        error = np.linalg.norm(outer @ inner.T - truncated_svd(matrix, 10))
+        assert error < 1e-9 * np.linalg.norm(matrix)
+
+
+@pytest.mark.parametrize("shape", [(512, 512), (640, 528)])
 def test_equal_singular_values_of_large_matrices(shape: tuple[int, int]) -> None:
     """No best approximation is unique here, but each leaves the same rest."""
     matrix = with_spectrum(shape, np.ones(min(shape)))
@@ -148,13 +163,3 @@ def test_largest_eigenpairs_agree_with_numpy() -> None:
     values, vectors = largest_eigenpairs(matrix.copy(), 6)
     np.testing.assert_allclose(values, np.linalg.eigvalsh(matrix)[::-1][:6], rtol=1e-12)
     np.testing.assert_allclose(matrix @ vectors, vectors * values, atol=1e-10)
-
-
-@pytest.mark.parametrize("shape", [(320, 320), (288, 640)])
-def test_exactly(shape: tuple[int, int]) -> None:
-    singular = 1.006 ** -np.arange(float(min(shape)))
-    matrix = with_spectrum(shape, singular)
-    whole = np.linalg.norm(matrix)
-    for rank in (2, 7):
-        reference = truncated_svd(matrix, rank)
-        assert np.linalg.norm(low_rank(matrix, rank, exactly=True) - reference) < 1e-11 * whole

@@ -53,7 +53,7 @@ def direction(plan: Plan, task: Task, measured: Measured) -> Direction:
     if not task.entries:
         return lambda part: np.empty(0, dtype=np.float32)
     method = plan.method_of(task)
-    reader = TensorReader(plan, task)
+    reader = TensorReader(plan, task, checked=task.stepped or not method.shows_not_finite)
     cuts: list[TensorCut] | None = None
     if method.trims:
         cuts = measured.cuts_of(task.name) or tensor_cuts(reader.raw_pieces, plan.keep_counts(task))
@@ -88,6 +88,8 @@ def whole_direction(plan: Plan, task: Task, measured: Measured) -> Float32Array:
     result = np.empty(task.entries, dtype=np.float32)
     for piece in pieces(0, task.entries):
         result[piece] = part(piece)
+        if not _is_finite(result[piece]):
+            _refuse_not_finite(plan, task)
     return result.reshape(task.shape)
 
 
@@ -120,6 +122,7 @@ def merged_pieces(
             exact = base + task.factor * (exact - base)
         rounded = torch.from_numpy(exact).to(dtype)
         if not _is_finite(_float32(rounded)):
+            _refuse_not_finite(plan, task)
             raise LorsError(
                 f"tensor '{task.name}': the merged values leave the range of {plan.recipe.dtype}; lower the "
                 "scale or the weights, or store float32."
@@ -153,10 +156,10 @@ def random_numbers(seed: int, name: str, expert: int) -> np.random.Generator:
 
 
 class TensorReader:
-    """One tensor of every model, its flat entries in float32 and known to be finite."""
+    """One tensor of every model, its flat entries in float32 and, where they are `checked`, known to be finite."""
 
-    def __init__(self, plan: Plan, task: Task) -> None:
-        self._plan, self._task = plan, task
+    def __init__(self, plan: Plan, task: Task, checked: bool = True) -> None:
+        self._plan, self._task, self._is_checked = plan, task, checked
         self._read: dict[int, torch.Tensor] = {}
         self._changes: dict[int, torch.Tensor | None] = {}
 
@@ -217,7 +220,7 @@ class TensorReader:
         return self._checked(_float32(self._entries(index)[part]), index)
 
     def _checked(self, entries: Float32Array, index: int) -> Float32Array:
-        if not _is_finite(entries):
+        if self._is_checked and not _is_finite(entries):
             plan, name = self._plan, self._task.name
             model = plan.experts[index - 1] if index else plan.base
             who = f"expert {plan.recipe.experts[index - 1].model}" if index else f"base {plan.recipe.base}"
@@ -226,6 +229,13 @@ class TensorReader:
                 "infinity; its training has diverged, or the file is damaged."
             )
         return entries
+
+
+def _refuse_not_finite(plan: Plan, task: Task) -> None:
+    """LorsError that names the input in which something is not finite; nothing where all of them are."""
+    reader = TensorReader(plan, task)
+    for expert in range(len(plan.experts)):
+        reader.refuse_not_finite(expert)
 
 
 def _change(

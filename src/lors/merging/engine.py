@@ -19,6 +19,7 @@ from lors.base.progress import progress, say
 from lors.checkpoints.beside import write_files_beside
 from lors.checkpoints.dtypes import TORCH_DTYPES
 from lors.checkpoints.weights import WeightsWriter
+from lors.merging import lapack
 from lors.merging.arithmetic import (
     Direction,
     Rounding,
@@ -175,6 +176,8 @@ def task_sum(
         raise UsageError(f"the method {plan.recipe.method} takes no scale: there is no sum to multiply.")
     plan.refuse_empty_experts()
     workers = workers or default_workers()
+    if plan.decomposes:
+        lapack.load()
     measured = measure(plan, workers, memory)
     sums: dict[str, torch.Tensor] = {}
 
@@ -208,6 +211,8 @@ def _write_weights(
     plan: Plan, weights: WeightsWriter, workers: int, memory: int, known_sum: TaskSum | None
 ) -> dict[str, Rounding]:
     """Write every tensor; gives what storing changed, by tensor and place."""
+    if plan.decomposes:
+        lapack.load()
     measured = Measured() if known_sum is not None else measure(plan, workers, memory)
     roundings: dict[str, Rounding] = {}
     names = {task.name: [task.name] for task in plan.tasks}

@@ -51,6 +51,13 @@ class Plan:
         """Whether task vectors are trimmed to their largest entries over all tensors."""
         return self.recipe.method_entry().trims and self.settings[0].trim == "model"
 
+    @property
+    def decomposes(self) -> bool:
+        """Whether the method, or a step before it, decomposes matrices."""
+        return any(
+            method.matrices for method in (self.recipe.method_entry(), *(step for step, _ in self.steps))
+        )
+
     def method_of(self, task: Task) -> Method:
         """What merges the tensor: the recipe's method, or what its rest goes through."""
         method = self.recipe.method_entry()

@@ -8,6 +8,11 @@ from numpy.typing import NDArray
 from lors.merging.low_rank import FloatArray
 from lors.merging.ratios import share
 
+# Keys that are looked at first, and by how many places among them the sought one may be off: three times what
+# chance does to the middle one.
+_SAMPLE = 4096
+_MARGIN = 100
+
 
 def kept_count(shape: tuple[int, ...], keep_ratio: float) -> int:
     """max(1, floor(keep_ratio · number of entries))."""
@@ -39,7 +44,7 @@ def largest(values: FloatArray, count: int) -> NDArray[np.bool_]:
     with np.errstate(over="ignore"):
         keys = values.astype(np.float32).ravel()
     np.abs(keys, out=keys)
-    threshold = np.partition(keys, values.size - count)[values.size - count]
+    threshold = _nth_largest(keys, count)
     mask = keys > threshold
     ties = np.flatnonzero(keys == threshold)
     missing = count - int(np.count_nonzero(mask))
@@ -49,6 +54,22 @@ def largest(values: FloatArray, count: int) -> NDArray[np.bool_]:
     return mask.reshape(values.shape)
 
 
+def _nth_largest(keys: NDArray[np.float32], count: int) -> np.float32:
+    """The `count`-th largest of `keys` (1-D, no NaN), 1 ≤ count ≤ the number of keys.
+
+    A sample tells between which two values it must lie, so that few keys have to be put in order; where the
+    sample was misleading, all are.
+    """
+    sample = np.sort(keys[:: max(1, len(keys) // _SAMPLE)])
+    place = len(sample) * (1 - count / len(keys))
+    low = sample[max(0, int(place - _MARGIN))]
+    high = sample[min(len(sample) - 1, int(place + _MARGIN))]
+    above = int(np.count_nonzero(keys > high))
+    near = keys[(keys >= low) & (keys <= high)]
+    among, rank = (near, count - above) if above < count <= above + len(near) else (keys, count)
+    return np.float32(np.partition(among, len(among) - rank)[len(among) - rank])
+
+
 def keep_largest(values: NDArray[Any], count: int) -> NDArray[Any]:
     """M ⊙ W of equation 2 in arXiv:2502.17380: `values` with all but the `count` largest set to zero."""
-    return np.where(largest(values, count), values, values.dtype.type(0))
+    return np.asarray(values * largest(values, count))  # several times as fast as np.where

@@ -120,6 +120,8 @@ class Method:
     """What becomes of the task vectors of the tensors that it does not act on."""
     elementwise: bool = False
     """Each entry depends on the same entry of the inputs alone, so tensors may come in pieces."""
+    shows_not_finite: bool = False
+    """A NaN or an infinity of an input is one in the result, so that looking there is enough."""
     stacks: bool = False
     """Holds the tensor of all experts in memory at once."""
     trims: bool = False

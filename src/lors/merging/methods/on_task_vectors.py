@@ -69,6 +69,7 @@ ON_TASK_VECTORS = (
         citation="Ilharco et al. 2023, Editing models with task arithmetic, arXiv:2212.04089",
         parameters=("scale", "weight"),
         elementwise=True,
+        shows_not_finite=True,
     ),
     adding(
         lambda task_vector, setting, _: svp(task_vector, setting.rank_ratio),

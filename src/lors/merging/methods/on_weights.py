@@ -21,6 +21,7 @@ ON_WEIGHTS = (
         parameters=("weight",),
         combine=lambda inputs: weight_average(inputs.experts(), inputs.weights()),
         elementwise=True,
+        shows_not_finite=True,
     ),
     Method(
         name="slerp",

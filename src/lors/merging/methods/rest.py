@@ -29,4 +29,5 @@ _MEAN = Method(
     parameters=("scale", "weight"),
     combine=_mean_of_task_vectors,
     elementwise=True,
+    shows_not_finite=True,
 )

@@ -55,9 +55,7 @@ def lors(task_vector: Float32Array, rank_ratio: float, keep_ratio: float) -> Flo
     Raises:
         ValueError: not a matrix, not finite, or a ratio out of range.
     """
-    # Errors of 1e-7 in L would let a few entries of a model change places across the threshold of S, and each that
-    # does weighs more than all errors of L together.
-    approximation = low_rank(task_vector, kept_rank(task_vector.shape, rank_ratio), exactly=True)
+    approximation = low_rank(task_vector, kept_rank(task_vector.shape, rank_ratio))
     return add_sparse(task_vector, approximation, keep_ratio)
 
 
@@ -70,5 +68,5 @@ def add_sparse(
     with its neighbour across the threshold.
     """
     kept = largest(task_vector - approximation, kept_count(task_vector.shape, keep_ratio))
-    # Where the residual is kept, L + (τ − L) is τ itself.
-    return np.where(kept, task_vector, approximation.astype(np.float32))
+    # Where the residual is kept, L + (τ − L) is τ itself. Products with 0 and 1 are faster than np.where.
+    return np.asarray(task_vector * kept + approximation.astype(np.float32) * ~kept)
