@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from lors.speech.corpora.prompts import PreparedCorpus
+    from lors.speech.corpora.prepared import PreparedCorpus
 
 app = typer.Typer(help="Turn a corpus into checked manifests and 16 kHz audio.", no_args_is_help=True)
 

@@ -11,7 +11,8 @@ from lors.base.progress import say
 from lors.merging.engine import merge
 from lors.merging.methods.table import find_method
 from lors.merging.workers import one_core_each
-from lors.speech.corpora.prompts import PreparedCorpus, prepare_prompts
+from lors.speech.corpora.prepared import PreparedCorpus
+from lors.speech.corpora.prompts import prepare_prompts
 from lors.speech.evaluation import Evaluation, evaluate
 from lors.speech.finetuning import finetune
 from lors.speech.finetuning_settings import has_fast_bfloat16

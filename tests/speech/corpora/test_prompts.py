@@ -18,8 +18,9 @@ from lors.base.cache import cache_directory
 from lors.base.errors import LorsError, UsageError
 from lors.speech.audio import load_audio
 from lors.speech.corpora import prompt_sources
+from lors.speech.corpora.prepared import PreparedCorpus
 from lors.speech.corpora.prompt_sources import VOICES, audio_folder, transcript
-from lors.speech.corpora.prompts import PreparedCorpus, prepare_prompts
+from lors.speech.corpora.prompts import prepare_prompts
 from lors.speech.manifest import Utterance, manifest_problems, read_manifest
 
 NOWHERE = ("http://127.0.0.1:9/debian",)

@@ -1,12 +1,10 @@
 """The README.md that lies beside the prepared telephone prompts."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from lors.speech.corpora.prepared import PreparedCorpus, counts_table, manifests_table
 from lors.speech.corpora.prompt_sources import VERSION
-
-if TYPE_CHECKING:
-    from lors.speech.corpora.prompts import PreparedCorpus
 
 _ALLISON = "recorded by Allison Smith (http://www.theivrvoice.com), © 2003–2010 Allison Smith, CC BY-SA 3.0."
 _CREDITS = {
@@ -64,7 +62,7 @@ FLAC, transcripts repaired as counted above.
 """
 
 
-def readme(corpus: "PreparedCorpus", settings: Mapping[str, Any], normaliser: str) -> str:
+def readme(corpus: PreparedCorpus, settings: Mapping[str, Any], normaliser: str) -> str:
     """What the folder holds, what was left out, whose voices these are, and how to make it again."""
     languages = settings["languages"]
     transcribed = [m.seconds for m in corpus.manifests if m.task == "transcribe"]
@@ -73,26 +71,11 @@ def readme(corpus: "PreparedCorpus", settings: Mapping[str, Any], normaliser: st
         command_languages=",".join(languages),
         version=VERSION,
         hours=sum(transcribed) / 3600,
-        manifests="\n".join(
-            f"| {m.language} | {m.task} | {m.split} | {m.clips} | {m.seconds / 60:.1f} |"
-            for m in corpus.manifests
-        ),
+        manifests=manifests_table(corpus.manifests),
         normaliser=normaliser,
-        left_out=_table("reason", corpus.left_out),
-        repairs=_table("repair", corpus.repairs),
+        left_out=counts_table("reason", corpus.left_out),
+        repairs=counts_table("repair", corpus.repairs),
         credits="\n".join(f"- {code}: {_CREDITS[code]}" for code in dict.fromkeys([*languages, "en"])),
         minimum_words=settings["minimum_words"],
         maximum_seconds=settings["maximum_seconds"],
-    )
-
-
-def _table(name: str, counts: Mapping[str, Mapping[str, int]]) -> str:
-    """A Markdown table: a row for each name that any language has, a column for each language."""
-    rows = sorted(set().union(*counts.values()))
-    return "\n".join(
-        [
-            f"| {name} | {' | '.join(counts)} |",
-            f"|---|{'---:|' * len(counts)}",
-            *(f"| {row} | {' | '.join(str(c.get(row, 0)) for c in counts.values())} |" for row in rows),
-        ]
     )

@@ -2,10 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -13,64 +11,35 @@ import soundfile
 from lors.base.errors import LorsError, UsageError, did_you_mean
 from lors.base.files import (
     atomic_directory,
-    read_json,
     refuse_existing,
     require_free_space,
-    sha256_of,
-    sha256_of_text,
     write_json,
     write_text,
 )
 from lors.base.progress import progress
 from lors.speech.audio import SAMPLE_RATE, audio_duration, load_audio
+from lors.speech.corpora.prepared import (
+    RECORD,
+    Part,
+    PreparedCorpus,
+    PreparedManifest,
+    prepared_before,
+    record,
+    write_part,
+)
 from lors.speech.corpora.prompt_corrections import NOT_TRANSLATIONS
 from lors.speech.corpora.prompt_readme import readme
 from lors.speech.corpora.prompt_sources import VERSION, VOICES, audio_folder, transcript
 from lors.speech.corpora.prompt_transcripts import clean, count_words, is_description, parse
 from lors.speech.corpora.splits import SPLITS, groups_of_equal_text, split_of
 from lors.speech.languages import language_code
-from lors.speech.manifest import Utterance, write_manifest
+from lors.speech.manifest import Utterance
 
 NORMALISER = "fold-diacritics"
 """The profile that transcriptions ask for: no transcript of these prompts writes its accents reliably."""
 
 _LONGEST_SECONDS = 30.0  # what Whisper hears at once
 _BYTES_PER_LANGUAGE = 40 << 20
-
-
-@dataclass(frozen=True)
-class PreparedManifest:
-    """One manifest: its file name, what it holds, and the digests of its bytes and of its ids, one a line."""
-
-    name: str
-    language: str
-    task: str
-    split: str
-    clips: int
-    seconds: float
-    sha256: str
-    ids_sha256: str
-
-
-@dataclass(frozen=True)
-class PreparedCorpus:
-    """What `prepare_prompts` wrote.
-
-    Attributes:
-        directory: the folder, with `LANGUAGE-TASK-SPLIT.jsonl`, `audio/`, `prepare.json` and `README.md`.
-        manifests: in the order of languages, tasks and splits.
-        left_out: language → reason → number of prompts.
-        repairs: language → kind of repair → number of transcripts changed, of the prompts that are kept.
-    """
-
-    directory: Path
-    manifests: list[PreparedManifest]
-    left_out: dict[str, dict[str, int]]
-    repairs: dict[str, dict[str, int]]
-
-    def manifest(self, language: str, task: str, split: str) -> Path:
-        """Path of the manifest of a language, a task ("transcribe", "translate") and a split."""
-        return self.directory / _manifest_name(language, task, split)
 
 
 @dataclass
@@ -120,7 +89,7 @@ def prepare_prompts(
             "(what Whisper hears at once) is expected."
         )
     settings = {"languages": chosen, "minimum_words": minimum_words, "maximum_seconds": maximum_seconds}
-    if reuse and (earlier := _prepared(out, settings)):
+    if reuse and (earlier := prepared_before(out, settings)):
         return earlier
     refuse_existing(out, overwrite)
     require_free_space(out, _BYTES_PER_LANGUAGE * len(chosen))
@@ -146,22 +115,10 @@ def prepare_prompts(
             {language: dict(+selection.left_out) for language, selection in selections.items()},
             {language: dict(+selection.repairs) for language, selection in selections.items()},
         )
-        write_json(partial / "prepare.json", _record(corpus, settings))
+        about = record(corpus, f"asterisk-core-sounds {VERSION}", settings)
+        write_json(partial / RECORD, {**about, "normaliser": NORMALISER})
         write_text(partial / "README.md", readme(corpus, settings, NORMALISER))
     return corpus
-
-
-def _prepared(out: Path, settings: Mapping[str, Any]) -> PreparedCorpus | None:
-    """What an earlier run with these settings and versions left at `out`, if it did."""
-    path = out / "prepare.json"
-    found = read_json(path) if path.is_file() else {}
-    if {key: found.get(key) for key in ("settings", "versions")} != {
-        "settings": settings,
-        "versions": _versions(),
-    }:
-        return None
-    manifests = [PreparedManifest(**manifest) for manifest in found["manifests"]]
-    return PreparedCorpus(out, manifests, found["left_out"], found["repairs"])
 
 
 def _choose(languages: Sequence[str]) -> list[str]:
@@ -282,36 +239,5 @@ def _write_manifests(
                     normaliser=NORMALISER if target == language else None,
                 )
             )
-    task = "transcribe" if target == language else "translate"
-    manifests = []
-    for split, clips in utterances.items():
-        if clips:
-            path = directory / _manifest_name(language, task, split)
-            write_manifest(path, clips)
-            seconds = round(sum(clip.duration for clip in clips), 3)
-            ids = sha256_of_text("".join(f"{clip.id}\n" for clip in clips))
-            manifests.append(
-                PreparedManifest(path.name, language, task, split, len(clips), seconds, sha256_of(path), ids)
-            )
-    return manifests
-
-
-def _manifest_name(language: str, task: str, split: str) -> str:
-    return f"{language}-{task}-{split}.jsonl"
-
-
-def _record(corpus: PreparedCorpus, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What `prepare.json` says."""
-    return {
-        "corpus": f"asterisk-core-sounds {VERSION}",
-        "settings": dict(settings),
-        "normaliser": NORMALISER,
-        "manifests": [asdict(manifest) for manifest in corpus.manifests],
-        "left_out": corpus.left_out,
-        "repairs": corpus.repairs,
-        "versions": _versions(),
-    }
-
-
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("lors", "av", "soundfile")}
+    parts = (Part(language, target, split, clips) for split, clips in utterances.items())
+    return [made for part in parts if (made := write_part(directory, part)) is not None]
