@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/pip --disable-pip-version-check --no-cache-dir
 
-.PHONY: quickstart test lint format benchmark-merge benchmark-merge-growth clean
+.PHONY: quickstart test lint format benchmark-merge benchmark-merge-growth benchmark-decode benchmark-finetune clean
 
 quickstart: $(VENV)/.runtime  ## real Whisper, real speech: two experts, five merges, one table, one chart
 	$(VENV)/bin/lors quickstart --out quickstart
@@ -27,6 +27,12 @@ benchmark-merge: $(VENV)/.runtime         ## lors against mergekit and the autho
 
 benchmark-merge-growth: $(VENV)/.runtime  ## time and memory against experts and model size
 	$(VENV)/bin/python benchmarks/merge/growth.py $(ARGS)
+
+benchmark-decode: $(VENV)/.runtime        ## lors against transformers: time, memory, texts, WER; ARGS="--data test.jsonl"
+	$(VENV)/bin/python benchmarks/decode/compare.py $(ARGS)
+
+benchmark-finetune: $(VENV)/.runtime      ## lors finetune against the stock recipe; wants ARGS="--data DIR" of `lors prepare prompts`
+	$(VENV)/bin/python benchmarks/finetune/compare.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) quickstart

@@ -45,7 +45,7 @@ def commit() -> dict[str, object]:
         head = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
         )
-        changes = ["git", "status", "--porcelain", "src", "benchmarks/merge"]
+        changes = ["git", "status", "--porcelain", "src", "benchmarks/*.py", "benchmarks/*/*.py"]
         status = subprocess.run(changes, cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return {}

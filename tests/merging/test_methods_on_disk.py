@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from lors.merging import engine, low_rank
 from lors.merging.engine import merge
 from lors.merging.methods import (
     averaging,
@@ -209,3 +210,19 @@ def test_bytes_do_not_depend_on_pieces(
         monkeypatch.setattr(f"lors.merging.{module}.PIECE", 4999)
     monkeypatch.setattr("lors.merging.engine._PORTION", 2 * 4999)
     assert digest(merge(asked, tmp_path / "pieces", workers=2).path) == whole
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
+def test_lapack_is_loaded_before_workers_start(
+    method: Method, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loaded by a worker, it would compute on all cores in each."""
+    called: list[str] = []
+    compute = low_rank.largest_eigenpairs
+    monkeypatch.setattr(engine.lapack, "load", lambda: called.append("load"))
+    monkeypatch.setattr(
+        low_rank, "largest_eigenpairs", lambda *given: called.append("compute") or compute(*given)
+    )
+    engine.merge(recipe_of(models, method), tmp_path / "out")
+    assert "compute" not in called or called[0] == "load"
+    assert method.matrices or not called

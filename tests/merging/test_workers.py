@@ -58,10 +58,11 @@ def test_there_is_at_least_one_worker() -> None:
 
 
 def test_every_library_computes_on_one_core_from_the_start() -> None:
-    """Also those that are first used, and might first be loaded, by a worker."""
+    """Those that a merge uses, where it loads scipy's before it starts workers."""
     program = """
 import numpy as np
 from threadpoolctl import threadpool_info
+from lors.merging.lapack import load
 from lors.merging.low_rank import decompose
 from lors.merging.workers import run
 
@@ -69,6 +70,7 @@ def work(_):
     decompose(np.random.default_rng(0).standard_normal((300, 300)).astype(np.float32), 3)
     print(sorted({library["num_threads"] for library in threadpool_info()}), len(threadpool_info()))
 
+load()
 run(work, [0], 1)
 """
     environment = {**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}

@@ -178,8 +178,8 @@ def weight_files(directory: Path) -> dict[Path, set[str] | None]:
 def _other_weights(directory: Path) -> str:
     if (directory / "adapter_config.json").exists():
         return (
-            " but a LoRA adapter; write it into its base model first (peft: `merge_and_unload()`, then "
-            "`save_pretrained`)"
+            " but a LoRA adapter; write it into its base model first (`lors merge --method task-arithmetic "
+            f"--scale 1 --base BASE --expert {directory} --out MERGED`)"
         )
     others = sorted(p.name for p in directory.iterdir() if p.suffix in {".bin", ".pt", ".pth", ".h5"})
     if not others:

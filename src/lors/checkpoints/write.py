@@ -14,7 +14,7 @@ import torch
 from lors.checkpoints.dtypes import TORCH_DTYPES, dtype_name, layout_rank
 
 _WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".ot"}
-_NOT_OF_THE_MODEL = {"README.md", "merge.json", "finetune.json", "trainer_state.json"}
+_NOT_OF_THE_MODEL = {"README.md", "merge.json", "finetune.json", "trainer_state.json", "learning-rate.png"}
 
 
 class TensorWriter:

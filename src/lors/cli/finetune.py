@@ -30,10 +30,17 @@ def finetune(
         int | None, typer.Option(help="Steps of the optimiser, in place of --epochs.")
     ] = None,
     learning_rate: Annotated[
-        float | None,
-        typer.Option(help="The highest; it falls linearly to zero.", show_default="1e-05"),
+        str | None,
+        typer.Option(
+            help="The highest; it falls linearly to zero. auto chooses it by short runs and the dev loss, of 1e-7 to "
+            "1e-4, or of a list: auto:1e-6,1e-5.",
+            show_default="1e-05",
+        ),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Clips computed at once.", show_default="8")] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Clips computed at once, by all processes of torchrun together.", show_default="8"),
+    ] = None,
     gradient_accumulation: Annotated[
         int | None, typer.Option(help="Batches that make one step.", show_default="1")
     ] = None,
@@ -53,6 +60,20 @@ def finetune(
         ),
     ] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the order of the clips.")] = 0,
+    lora_rank: Annotated[
+        int | None, typer.Option(help="Train a LoRA adapter of this rank, as 16, in place of all parameters.")
+    ] = None,
+    lora_alpha: Annotated[
+        float | None,
+        typer.Option(help="The adapter is multiplied by alpha / rank.", show_default="twice the rank"),
+    ] = None,
+    lora_targets: Annotated[
+        str | None,
+        typer.Option(
+            help="Matrices with an adapter: some of q_proj, k_proj, v_proj, out_proj, fc1, fc2, with commas.",
+            show_default="q_proj,v_proj",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[
         str,
@@ -82,7 +103,8 @@ def finetune(
 ) -> None:
     """Fine-tune Whisper on one or several manifests: one or many languages, one or both tasks.
 
-    Interrupted, the same command goes on where it stopped.
+    Interrupted, the same command goes on where it stopped. On several GPUs: torchrun --nproc-per-node 2 -m lors
+    finetune ….
     """
     settings: dict[str, Any] = {
         "preset": preset,
@@ -95,6 +117,9 @@ def finetune(
         "warmup": warmup,
         "temperature": temperature,
         "seed": seed,
+        "lora_rank": lora_rank,
+        "lora_alpha": lora_alpha,
+        "lora_targets": lora_targets,
         "device": device,
         "precision": precision,
         "workers": workers,
@@ -111,16 +136,18 @@ def finetune(
         return
 
     from lors.speech.finetuning import finetune as finetune_model
+    from lors.speech.processes import one_voice
 
-    result = finetune_model(
-        base, train, out, dev or (), gradient_checkpointing=gradient_checkpointing, **settings
-    )
-    for measured in result.dev_losses:
-        step = int(measured["step"])
-        typer.echo(
-            f"dev loss {measured['loss']:.4f} at step {step}{' (kept)' if step == result.kept_step else ''}"
+    with one_voice():
+        result = finetune_model(
+            base, train, out, dev or (), gradient_checkpointing=gradient_checkpointing, **settings
         )
-    if result.reused:
-        typer.echo(f"{result.directory} (was there already)")
-    else:
-        typer.echo(f"{result.directory} ({result.steps} steps, {result.seconds:.0f} s)")
+        for measured in result.dev_losses:
+            step = int(measured["step"])
+            typer.echo(
+                f"dev loss {measured['loss']:.4f} at step {step}{' (kept)' if step == result.kept_step else ''}"
+            )
+        if result.reused:
+            typer.echo(f"{result.directory} (was there already)")
+        else:
+            typer.echo(f"{result.directory} ({result.steps} steps, {result.seconds:.0f} s)")

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lors.cli.sizes import bytes_of
+
 if TYPE_CHECKING:
     from lors.merging.plan import Plan
     from lors.merging.recipe import Recipe
@@ -77,7 +79,7 @@ def merge(
     given |= _settings(set_ or [], given)
     checked = _recipe(recipe, {key: value for key, value in given.items() if value is not None})
     if dry_run:
-        _dry_run(checked, out, overwrite, workers, _bytes("--memory", memory))
+        _dry_run(checked, out, overwrite, workers, bytes_of("--memory", memory))
         return
     if out is None:
         from lors.base.errors import UsageError
@@ -90,9 +92,9 @@ def merge(
         checked,
         out,
         workers=workers,
-        memory=_bytes("--memory", memory),
+        memory=bytes_of("--memory", memory),
         device=device,
-        shard_size=None if shard_size is None else _bytes("--shard-size", shard_size),
+        shard_size=None if shard_size is None else bytes_of("--shard-size", shard_size),
         overwrite=overwrite,
     )
     # Where the name of a file is no text, standard output would refuse it.
@@ -152,18 +154,6 @@ def _settings(texts: list[str], given: dict[str, Any]) -> dict[str, Any]:
         except ValueError as error:
             raise UsageError(f"--set {key}: the value is not valid YAML: {error}.") from None
     return values
-
-
-def _bytes(flag: str, text: str) -> int:
-    from lors.base.errors import UsageError
-    from lors.base.sizes import parse_bytes
-
-    try:
-        return parse_bytes(text)
-    except ValueError as error:
-        raise UsageError(f"{flag}: {error}") from None
-    except OverflowError:
-        raise UsageError(f"{flag}: a number of that many digits is no size.") from None
 
 
 def _dry_run(recipe: "Recipe", out: Path | None, overwrite: bool, workers: int | None, memory: int) -> None:

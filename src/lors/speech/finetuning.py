@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,14 @@ from transformers import TrainerState
 from lors.base.files import read_json
 from lors.base.progress import say
 from lors.speech.finetuning_files import work_directory, write_expert
-from lors.speech.finetuning_inputs import load_model, summary
-from lors.speech.finetuning_plan import make_plan
-from lors.speech.finetuning_run import BASE_LOSS, train_expert, training_arguments
+from lors.speech.finetuning_inputs import Inputs, load_model, summary
+from lors.speech.finetuning_plan import Plan, make_plan
+from lors.speech.finetuning_run import BASE_LOSS, batch_used, train_in_memory
 from lors.speech.finetuning_settings import MAX_GRADIENT_NORM
+from lors.speech.learning_rate_race import describe_choice, hold_race, remove_race
 from lors.speech.mixture import mixture
-from lors.speech.training import (
-    checkpoint_path,
-    remove_checkpoints,
-    sealed_checkpoints,
-)
+from lors.speech.processes import of_all, processes, rank, together
+from lors.speech.training import checkpoint_path, sealed_checkpoints
 from lors.speech.training_data import LeftOut
 
 
@@ -63,13 +62,16 @@ def finetune(
     preset: str | None = None,
     epochs: float | None = None,
     max_steps: int | None = None,
-    learning_rate: float | None = None,
+    learning_rate: float | str | None = None,
     batch_size: int | None = None,
     gradient_accumulation: int | None = None,
     window: int = 1500,
     warmup: float = 0.1,
     temperature: float = 1.0,
     seed: int = 0,
+    lora_rank: int | None = None,
+    lora_alpha: float | None = None,
+    lora_targets: str | None = None,
     device: str = "auto",
     precision: str = "auto",
     gradient_checkpointing: bool = False,
@@ -78,11 +80,12 @@ def finetune(
     overwrite: bool = False,
     reuse: bool = False,
 ) -> FinetuneResult:
-    """Fine-tune all of Whisper's parameters on manifests whose languages and tasks may be mixed.
+    """Fine-tune all of Whisper's parameters, or a LoRA adapter, on manifests whose languages and tasks may be mixed.
 
     All, that is, but the encoder's sinusoidal position table, which Whisper never trains. The optimiser is
     Adam without weight decay. While it runs, everything is kept in `OUT.partial`; after an interruption the
     same call goes on there; on one thread of a processor it ends with the very bits of an unbroken run.
+    Processes that torchrun started share each batch, and the first of them writes.
 
     Args:
         base: the pretrained Whisper, a directory or a Hub id.
@@ -91,7 +94,11 @@ def finetune(
         dev: manifests on which the loss is measured after each epoch; the weights of the lowest are kept.
         preset: a name in `PRESETS`, for the settings that are None.
         epochs, max_steps, learning_rate, batch_size, gradient_accumulation, window, warmup, temperature, seed:
-            see `FinetuneSettings`; None is the preset's value, or the default.
+            see `FinetuneSettings`; None is the preset's value, or the default. The learning rate may be "auto",
+            or a list as "auto:1e-6,1e-5": short fine-tunings choose it by the dev loss.
+        lora_rank, lora_alpha, lora_targets: train a LoRA adapter of this rank (it needs the package `peft`), and
+            make a directory that PEFT and `lors merge` read; where they are None, alpha is twice the rank, the
+            targets are "q_proj,v_proj" and the learning rate is 1e-4.
         device: "cpu", "cuda", or "auto".
         precision: of the matrix products: "float32", "bfloat16", or "auto" (bfloat16 on a GPU).
         gradient_checkpointing: recompute activations instead of keeping them: less memory, more time.
@@ -105,6 +112,7 @@ def finetune(
             from, `out` exists.
         LorsError: the loss diverges, the disk or the GPU's memory is full, an audio file cannot be read.
     """
+    given = dict(locals())
     start = time.monotonic()
     plan = make_plan(
         base,
@@ -121,6 +129,9 @@ def finetune(
         warmup=warmup,
         temperature=temperature,
         seed=seed,
+        lora_rank=lora_rank,
+        lora_alpha=lora_alpha,
+        lora_targets=lora_targets,
         device=device,
         precision=precision,
         workers=workers,
@@ -129,48 +140,79 @@ def finetune(
         reuse=reuse,
     )
     if plan.finished is not None:
+        remove_race(plan.out)
         return _result(plan.out, plan.finished, reused=True)
     inputs = plan.read()
+    race = hold_race(plan, inputs, partial(finetune, **given), overwrite) if plan.rates else None
+    if race:
+        plan = plan.at_rate(race["learning_rate"])
+        for line in describe_choice(race):
+            say(line)
     for line in plan.describe_inputs(inputs):
         say(line)
-    settings, original, out = plan.settings, plan.original, plan.out
-    _, steps = settings.steps(len(inputs.train))
-    with work_directory(out, plan.job, overwrite) as work:
-        remove_checkpoints(work, keep=set(sealed_checkpoints(work)))
+    with together(plan.device), work_directory(plan.out, plan.job, overwrite) as work:
         resumed = max(sealed_checkpoints(work), default=0)
-        if resumed < steps:
-            model = load_model(original, base, plan.device)
-            arguments = training_arguments(settings, steps, work, plan.device, workers, evaluates=bool(dev))
-            arguments.eval_on_start = bool(dev) and not resumed
-            arguments.activation_checkpointing = gradient_checkpointing
-            train_expert(model, arguments, inputs, settings, save_steps, resumed)
-        state = TrainerState.load_from_json(str(checkpoint_path(work, steps) / "trainer_state.json"))
-        kept = state.best_global_step or steps
-        record = {
-            "name": out.name,
-            "base": {"name": str(base), "sha256": original.sha256()},
-            "job": plan.job,
-            "preset": plan.preset.name if plan.preset else None,
-            "max_gradient_norm": MAX_GRADIENT_NORM,
-            "train": [str(path) for path in plan.train],
-            "dev": [str(path) for path in plan.dev],
-            "mixture": mixture(inputs.train, settings.temperature),
-            "train_groups": summary(inputs.train),
-            "dev_groups": summary(inputs.dev),
-            "left_out": [{**asdict(item), "manifest": str(item.manifest)} for item in inputs.left_out],
-            "first_labels": inputs.first_labels,
-            "base_loss": read_json(work / BASE_LOSS),
-            "steps": steps,
-            "kept_step": kept,
-            "train_losses": _train_losses(state),
-            "dev_losses": _dev_losses(state),
-            "device": plan.device,
-            "versions": {name: version(name) for name in ("lors", "torch", "transformers")},
-            "resumed_after_step": resumed,
-            "seconds": round(time.monotonic() - start, 1),
-        }
-        write_expert(checkpoint_path(work, kept), original, work, out, record)
-    return _result(out, record, reused=False)
+        if resumed < plan.settings.steps(len(inputs.train))[1]:
+            train_in_memory(
+                lambda: load_model(plan.original, base, plan.device),
+                base,
+                inputs,
+                plan.settings,
+                work,
+                device=plan.device,
+                workers=workers,
+                save_steps=save_steps,
+                gradient_checkpointing=gradient_checkpointing,
+            )
+        record: dict[str, Any] = {}
+        if not rank():
+            found = _record(plan, inputs, work, resumed)
+            record = {
+                **found,
+                "seconds": round(time.monotonic() - start, 1),
+                **({"learning_rate_race": race} if race else {}),
+            }
+            kept = checkpoint_path(work, record["kept_step"])
+            write_expert(kept, plan.original, work, plan.out, record)
+        record = of_all(record)[0]
+    if race:
+        remove_race(plan.out)
+    return _result(plan.out, record, reused=False)
+
+
+def _record(plan: Plan, inputs: Inputs, work: Path, resumed: int) -> dict[str, Any]:
+    """What training left in `work`, for `finetune.json`."""
+    settings = plan.settings
+    _, steps = settings.steps(len(inputs.train))
+    state = TrainerState.load_from_json(str(checkpoint_path(work, steps) / "trainer_state.json"))
+    batch, accumulation = batch_used(work, settings)
+    libraries = ("lors", "torch", "transformers", *(["peft"] if settings.lora_rank else []))
+    return {
+        "name": plan.out.name,
+        "base": {"name": str(plan.base), "sha256": plan.original.sha256()},
+        "job": plan.job,
+        "preset": plan.preset.name if plan.preset else None,
+        "max_gradient_norm": MAX_GRADIENT_NORM,
+        "train": [str(path) for path in plan.train],
+        "dev": [str(path) for path in plan.dev],
+        "mixture": mixture(inputs.train, settings.temperature),
+        "train_groups": summary(inputs.train),
+        "dev_groups": summary(inputs.dev),
+        "left_out": [{**asdict(item), "manifest": str(item.manifest)} for item in inputs.left_out],
+        "first_labels": inputs.first_labels,
+        "base_loss": read_json(work / BASE_LOSS),
+        "steps": steps,
+        "kept_step": state.best_global_step or steps,
+        "train_losses": _train_losses(state),
+        "dev_losses": _dev_losses(state),
+        "device": plan.device,
+        "processes": processes(),
+        "batch_size_used": batch,
+        "gradient_accumulation_used": accumulation,
+        "parameters_trained": plan.parameters(),
+        "versions": {name: version(name) for name in libraries},
+        "resumed_after_step": resumed,
+    }
 
 
 def _train_losses(state: TrainerState) -> list[dict[str, float]]:

@@ -19,10 +19,15 @@ from lors.base.files import (
     write_text,
 )
 from lors.checkpoints.card import model_card
+from lors.checkpoints.lora import is_adapter, open_adapter
 from lors.checkpoints.read import Checkpoint, open_checkpoint
 from lors.checkpoints.write import TensorWriter, copy_side_files
+from lors.speech.adapter import adapter_card, copy_adapter
 from lors.speech.finetuning_settings import differences
-from lors.speech.training import TIED, sealed_checkpoints
+from lors.speech.learning_rate_chart import PICTURE, draw_race
+from lors.speech.learning_rates import job_as_asked
+from lors.speech.processes import rank, wait_for_all
+from lors.speech.training import TIED, remove_checkpoints, sealed_checkpoints
 from lors.speech.window import POSITIONS_PER_SECOND
 
 RECORD = "finetune.json"
@@ -32,7 +37,9 @@ _LOCK = "lock"
 _COPIES_OF_THE_WEIGHTS_IN_A_CHECKPOINT = 3  # the weights themselves, and Adam's two averages
 
 
-def finished_run(out: Path, job: Mapping[str, Any], overwrite: bool, reuse: bool) -> dict[str, Any] | None:
+def finished_run(
+    out: Path, job: Mapping[str, Any], overwrite: bool, reuse: bool, base: Checkpoint
+) -> dict[str, Any] | None:
     """The record of a finished run in `out` that may stand for this one; None where the run is to be done.
 
     Raises:
@@ -43,9 +50,9 @@ def finished_run(out: Path, job: Mapping[str, Any], overwrite: bool, reuse: bool
         refuse_existing(out, overwrite)
         return None
     found = read_json(record)
-    changed = differences(found.get("job", {}), job)
+    changed = differences(job_as_asked(found, job), job)
     if not changed:
-        open_checkpoint(out)
+        open_adapter(out, base) if is_adapter(out) else open_checkpoint(out)
         return dict(found)
     if not overwrite:
         raise UsageError(
@@ -82,22 +89,29 @@ def _is_other_run(work: Path, job: Mapping[str, Any], overwrite: bool) -> bool:
 def work_directory(out: Path, job: Mapping[str, Any], overwrite: bool) -> Iterator[Path]:
     """Yield `OUT.partial`, new or left by a run of the same job that was interrupted.
 
-    After an error it stays only if it holds a checkpoint to go on from; after success it is removed.
+    All checkpoints in it are whole. After an error it stays only if it holds one to go on from; after success it
+    is removed. Of several processes that train together the first alone does this.
 
     Raises:
         UsageError: it belongs to another job, and `overwrite` is false.
         LorsError: another process is working in it.
     """
     work = out.parent / f"{out.name}.partial"
+    if rank():
+        wait_for_all()
+        yield work
+        return
     work.mkdir(parents=True, exist_ok=True)
     with (work / _LOCK).open("w") as lock:
-        _lock(lock, work)
+        hold_lock(lock, work)
         # A hidden file is one that was being written when the process was killed.
         others = [path for path in work.iterdir() if path.name != _LOCK and not path.name.startswith(".")]
         if others and _is_other_run(work, job, overwrite):
             for path in others:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         write_json(work / _JOB, job)
+        remove_checkpoints(work, keep=set(sealed_checkpoints(work)))
+        wait_for_all()
         try:
             yield work
         except BaseException:
@@ -107,9 +121,13 @@ def work_directory(out: Path, job: Mapping[str, Any], overwrite: bool) -> Iterat
         shutil.rmtree(work, ignore_errors=True)
 
 
-def require_space(out: Path, base: Checkpoint, checkpoints: int) -> None:
-    """Raise LorsError unless the disk has room for so many checkpoints at once, and for the result."""
-    weights = 4 * sum(torch.Size(info.shape).numel() for info in base.tensors.values())
+def require_space(out: Path, parameters: int, checkpoints: int) -> None:
+    """Raise LorsError unless the disk has room for so many checkpoints at once, and for the result.
+
+    Args:
+        parameters: how many numbers are trained and kept, in float32.
+    """
+    weights = 4 * parameters
     work = out.parent / f"{out.name}.partial"
     there = sum(path.stat().st_size for path in work.rglob("*") if path.is_file())
     needed = (checkpoints * _COPIES_OF_THE_WEIGHTS_IN_A_CHECKPOINT + 1) * weights
@@ -117,10 +135,21 @@ def require_space(out: Path, base: Checkpoint, checkpoints: int) -> None:
 
 
 def write_expert(weights: Path, base: Checkpoint, work: Path, out: Path, record: dict[str, Any]) -> None:
-    """Make `out`: the weights of a checkpoint under the base's tensor names, and the base's other files."""
+    """Make `out`: the weights of a checkpoint under the base's tensor names, and the base's other files.
+
+    Of a LoRA run it is the adapter alone, which needs its base.
+    """
     result = work / "result"
     shutil.rmtree(result, ignore_errors=True)
     result.mkdir()
+    if is_adapter(weights):
+        copy_adapter(weights, result)
+        name = record["base"]["name"]
+        _write_record(result, record)
+        write_text(result / "README.md", adapter_card(record, [name] if _is_hub_id(name) else []))
+        sync_tree(result)
+        replace_directory(result, out)
+        return
     copy_side_files(base.directory, result)
     _state_float32(result / "config.json")
     trained = open_checkpoint(weights)
@@ -128,7 +157,7 @@ def write_expert(weights: Path, base: Checkpoint, work: Path, out: Path, record:
     with TensorWriter(result / "model.safetensors", infos, {}) as writer:
         for name in infos:
             writer.write(name, trained.read(_EMBEDDING if name == TIED else name).to(torch.float32))
-    write_json(result / RECORD, record)
+    _write_record(result, record)
     write_text(result / "README.md", _card(result, record))
     sync_tree(result)
     replace_directory(result, out)
@@ -144,7 +173,8 @@ def _state_float32(config: Path) -> None:
         write_json(config, {**content, **dict.fromkeys(stated, "float32")})
 
 
-def _lock(lock: IO[str], work: Path) -> None:
+def hold_lock(lock: IO[str], work: Path) -> None:
+    """Lock the open file until it is closed; LorsError where another process holds it."""
     with suppress(ImportError):  # Windows has no such locks
         import fcntl
 
@@ -154,6 +184,13 @@ def _lock(lock: IO[str], work: Path) -> None:
             raise LorsError(
                 f"{work}: another process is fine-tuning into it; wait for it, or stop it."
             ) from None
+
+
+def _write_record(result: Path, record: Mapping[str, Any]) -> None:
+    write_json(result / RECORD, record)
+    (result / PICTURE).unlink(missing_ok=True)  # of a base that was fine-tuned itself
+    if race := record.get("learning_rate_race"):
+        draw_race(race, result / PICTURE)
 
 
 def _card(directory: Path, record: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 import torch
 
 from lors.base.errors import UsageError, did_you_mean
+from lors.speech.adapter import check_lora, lora_defaults, target_names
 from lors.speech.mixture import AS_THEY_ARE
 from lors.speech.presets import Preset
 from lors.speech.window import FULL_WINDOW, check_window
@@ -35,6 +36,9 @@ class FinetuneSettings:
             an epoch, a higher one evens the groups out, in epochs of the same length.
         seed: of the order of the clips (and of dropout, where the model's configuration has any).
         precision: of the matrix products; weights, optimiser and result are float32 always.
+        lora_rank: of the LoRA adapter that is trained in place of all parameters; None to train all.
+        lora_alpha: the adapter's product is multiplied by `lora_alpha / lora_rank`.
+        lora_targets: the matrices that have an adapter, in Whisper's order, as "q_proj,v_proj".
     """
 
     epochs: float = 10.0
@@ -47,6 +51,9 @@ class FinetuneSettings:
     temperature: float = AS_THEY_ARE
     seed: int = 0
     precision: Precision = "float32"
+    lora_rank: int | None = None
+    lora_alpha: float | None = None
+    lora_targets: str | None = None
 
     def check(self) -> None:
         """Raise UsageError for the first setting that is out of range."""
@@ -73,6 +80,7 @@ class FinetuneSettings:
             )
         if not 0 <= self.seed < 2**32:
             raise UsageError(f"seed {self.seed}: expected 0 to {2**32 - 1}.")
+        check_lora(self.lora_rank, self.lora_alpha, self.lora_targets)
 
     def steps(self, clips: int) -> tuple[int, int]:
         """(steps in one epoch, steps in all) for so many clips; an epoch's last step may be a smaller one."""
@@ -83,18 +91,21 @@ class FinetuneSettings:
 def choose_settings(
     preset: Preset | None, given: Mapping[str, Any]
 ) -> tuple[FinetuneSettings, dict[str, str]]:
-    """The settings that were given (not None), else the preset's, else the defaults.
+    """The settings that were given (not None), else the preset's, else the defaults, which LoRA has of its own.
 
     Returns:
         The settings, and where each is from: "given", "preset", or "default" where nothing else was asked for.
     """
     stated = {name: value for name, value in given.items() if value is not None}
+    if "lora_targets" in stated:
+        stated["lora_targets"] = ",".join(target_names(stated["lora_targets"]))
     named = preset.settings if preset else {}
-    settings = FinetuneSettings(**{**named, **stated})
+    implied = lora_defaults(stated)
+    settings = FinetuneSettings(**{**implied, **named, **stated})
     defaults = asdict(FinetuneSettings())
     origins = {}
     for name, value in asdict(settings).items():
-        origins[name] = "default" if value == defaults[name] else "given"
+        origins[name] = "default" if value == implied.get(name, defaults[name]) else "given"
         if name in named:
             origins[name] = "given" if name in stated else "preset"
     return settings, origins

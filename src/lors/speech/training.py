@@ -14,18 +14,30 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, Subset
 from transformers import Trainer
 from transformers.models.whisper.modeling_whisper import shift_tokens_right
 from transformers.utils import logging
 
 from lors.base.errors import LorsError
 from lors.base.files import sync_tree, write_text
+from lors.speech.adapter import load_adapter, save_adapter
 from lors.speech.mixture import AS_THEY_ARE, MixedShuffle
+from lors.speech.processes import (
+    OrNothing,
+    SharedBatches,
+    SharedLoader,
+    of_all,
+    processes,
+    rank,
+    share,
+    wait_for_all,
+)
 from lors.speech.training_data import IGNORED, Batch, EpochShuffle
 from lors.speech.window import encode
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from transformers import WhisperForConditionalGeneration
 
 TIED = "proj_out.weight"
@@ -65,7 +77,10 @@ def label_losses(
 def mean_losses(
     model: "WhisperForConditionalGeneration", batches: "DataLoader[Any]", bfloat16: bool = False
 ) -> dict[str, float]:
-    """Mean negative log-likelihood per label, over all ("") and for each group (language and task) alone."""
+    """Mean negative log-likelihood per label, over all ("") and for each group (language and task) alone.
+
+    Of several processes each gives its own batches, and all get the mean over all.
+    """
     total: Counter[str] = Counter()
     count: Counter[str] = Counter()
     model.eval()
@@ -78,7 +93,12 @@ def mean_losses(
                 for name in ("", group):
                     total[name] += row.sum().item()
                     count[name] += len(row)
-    return {name: total[name] / count[name] for name in count}
+    totals: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    for of_one in of_all((total, count)):
+        totals.update(of_one[0])
+        counts.update(of_one[1])
+    return {name: totals[name] / counts[name] for name in counts}
 
 
 class WhisperTrainer(Trainer):  # type: ignore[misc]
@@ -87,10 +107,17 @@ class WhisperTrainer(Trainer):  # type: ignore[misc]
     A checkpoint counts only once it holds the file `complete`, written after all else has reached the disk.
     """
 
-    def __init__(self, *, bfloat16: bool, temperature: float, **arguments: Any) -> None:
+    def __init__(
+        self, *, bfloat16: bool, temperature: float, adapter: "PeftModel | None" = None, **arguments: Any
+    ) -> None:
         super().__init__(**arguments)
         self._bfloat16 = bfloat16
         self._temperature = temperature
+        self._adapter = adapter
+        self.model: Any
+        if processes() > 1:
+            # Gradients are shared by what wraps the model, which knows of `forward` alone.
+            self.model.forward = self._forward
         self.control: Any
         self.lr_scheduler: Any
         self.loss_is_scaled_for_ga = True  # `compute_loss` divides by the labels of all accumulated batches
@@ -102,12 +129,35 @@ class WhisperTrainer(Trainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        losses = label_losses(model, inputs["input_features"], inputs["labels"], self._bfloat16)
-        return losses.sum() / (losses.numel() if num_items_in_batch is None else num_items_in_batch)
+        if processes() > 1:
+            losses = model(inputs["input_features"], inputs["labels"])
+        else:
+            losses = label_losses(model, inputs["input_features"], inputs["labels"], self._bfloat16)
+        labels = losses.numel() if num_items_in_batch is None else num_items_in_batch
+        # `labels` are those of all processes, whose gradients are averaged where a sum is wanted.
+        return losses.sum() * processes() / labels
+
+    def _forward(self, input_features: Tensor, labels: Tensor) -> Tensor:
+        return label_losses(self.model, input_features, labels, self._bfloat16)
+
+    def get_train_dataloader(self) -> "DataLoader[Any]":
+        if processes() == 1:
+            return super().get_train_dataloader()
+        args = self.args
+        batches = SharedBatches(
+            self._get_train_sampler(), args.train_batch_size * processes(), rank(), processes()
+        )
+        return SharedLoader(
+            OrNothing(self.train_dataset),
+            batch_sampler=batches,
+            collate_fn=self.data_collator,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+        )
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         batches = DataLoader(
-            self.eval_dataset,
+            Subset(self.eval_dataset, share(range(len(self.eval_dataset)))),
             batch_size=self.args.eval_batch_size,
             collate_fn=self.data_collator,
             num_workers=self.args.dataloader_num_workers,
@@ -137,8 +187,17 @@ class WhisperTrainer(Trainer):  # type: ignore[misc]
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
+        if self._adapter is not None:
+            save_adapter(self._adapter, folder)
+            return
         tensors = {name: t for name, t in self.model.state_dict().items() if name != TIED}
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self._adapter is None:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            load_adapter(self._adapter, Path(resume_from_checkpoint))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         work, step = Path(self.args.output_dir), self.state.global_step
@@ -147,13 +206,17 @@ class WhisperTrainer(Trainer):  # type: ignore[misc]
         self.args.save_only_model = step >= self.state.max_steps
         try:
             super()._save_checkpoint(model, trial)
-            sync_tree(checkpoint)
-            write_text(checkpoint / _SEAL, "")
+            wait_for_all()
+            if not rank():
+                sync_tree(checkpoint)
+                write_text(checkpoint / _SEAL, "")
+            wait_for_all()
         except (OSError, RuntimeError, SafetensorError) as error:
             message = _unsaved(work, step, error)
             shutil.rmtree(checkpoint, ignore_errors=True)
             raise LorsError(message) from error
-        remove_checkpoints(work, keep={step, self.state.best_global_step})
+        if not rank():
+            remove_checkpoints(work, keep={step, self.state.best_global_step})
 
 
 def linear_decay(step: int, steps: int, warmup: int) -> float:

@@ -13,6 +13,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from lors.base.errors import LorsError
 from lors.base.progress import say
+from lors.speech.processes import of_all
 from lors.speech.training import sealed_checkpoints
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -96,6 +97,10 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]
             say(line)
 
 
+class DivergedError(LorsError):
+    """A loss or a gradient is no longer a number."""
+
+
 class StopWhenDiverged(TrainerCallback):  # type: ignore[misc]
     """Ends training at the first loss or gradient that is no number, before that state can be saved."""
 
@@ -112,7 +117,7 @@ class StopWhenDiverged(TrainerCallback):  # type: ignore[misc]
             if not math.isfinite(logs.get(name, 0.0)):
                 kept = max(sealed_checkpoints(Path(args.output_dir)), default=None)
                 where = f" (the checkpoint of step {kept} is kept in {args.output_dir})" if kept else ""
-                raise LorsError(
+                raise DivergedError(
                     f"step {state.global_step}: the {what} is no longer a number at learning rate "
                     f"{args.learning_rate:g}{where}; train with a lower --learning-rate and --overwrite."
                 )
@@ -137,7 +142,7 @@ class SaveNowAndThen(TrainerCallback):  # type: ignore[misc]
         if state.global_step % self._steps_per_epoch == 0 or state.global_step >= state.max_steps:
             return
         if self._save_steps is None:
-            due = time.monotonic() - self._last >= _SECONDS_BETWEEN_CHECKPOINTS
+            due = of_all(time.monotonic() - self._last >= _SECONDS_BETWEEN_CHECKPOINTS)[0]
         else:
             due = state.global_step % self._save_steps == 0
         control.should_save = control.should_save or due
