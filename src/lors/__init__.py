@@ -7,6 +7,7 @@ The public functions are those behind the commands, with the same names and argu
     lors.merge              `lors merge`
     lors.verify             `lors verify`
     lors.evaluate           `lors evaluate`
+    lors.transcribe         `lors transcribe`
 
 Importing `lors` loads neither torch nor transformers; each function loads what it needs when first used.
 """
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from lors.speech.corpora.prompts import prepare_prompts
     from lors.speech.evaluation import evaluate
     from lors.speech.finetuning import finetune
+    from lors.speech.transcription import transcribe
 
 _HOMES = {
     "LorsError": "lors.base.errors",
@@ -34,6 +36,7 @@ _HOMES = {
     "prepare_prompts": "lors.speech.corpora.prompts",
     "finetune": "lors.speech.finetuning",
     "evaluate": "lors.speech.evaluation",
+    "transcribe": "lors.speech.transcription",
 }
 
 __all__ = [
@@ -45,6 +48,7 @@ __all__ = [
     "finetune",
     "merge",
     "prepare_prompts",
+    "transcribe",
     "verify",
 ]
 

@@ -65,6 +65,10 @@ def test_both_tasks_reuse_and_json(manifests: dict[str, Path], tmp_path: Path) -
     assert "Decoding with pretrained" in first.stderr
     assert len(_texts(out)) == 6
 
+    by_character = lors(*command, "--reuse", "--metric", "cer", "--metric", "chrf").stdout
+    assert "es CER ↓" in by_character and "es→en chrF ↑" in by_character
+    assert "WER" not in by_character
+
     assert "exists already" in refused(lors(*command))
     again = lors(*command, "--reuse")
     assert again.stdout == first.stdout
@@ -72,6 +76,7 @@ def test_both_tasks_reuse_and_json(manifests: dict[str, Path], tmp_path: Path) -
     printed = lors(*command, "--reuse", "--json")
     scores: list[dict[str, Any]] = json.loads(printed.stdout)["scores"]
     assert [s["metric"] for s in scores] == ["wer", "bleu"]
+    assert [s["second"]["metric"] for s in scores] == ["cer", "chrf"]
     assert scores[0]["value"] < 40
 
 

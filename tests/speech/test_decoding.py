@@ -11,14 +11,16 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from transformers import WhisperConfig
 
 from lors.base.errors import LorsError, UsageError
 from lors.checkpoints.find import find_checkpoint
 from lors.speech.corpora.prompts import prepare_prompts
 from lors.speech.decoding.batches import plan_batches, window_for
 from lors.speech.decoding.decode import decode, load_engine
-from lors.speech.decoding.hypothesis import Decoded, Hypothesis
+from lors.speech.decoding.hypothesis import Candidate, Decoded, Hypothesis
 from lors.speech.decoding.loops import compression_ratio, is_loop, token_limit
+from lors.speech.decoding.memory import MemoryModel
 from lors.speech.decoding.options import DecoderOptions
 from lors.speech.decoding.vocabulary import check_language, read_config
 from lors.speech.manifest import Utterance, read_manifest
@@ -40,10 +42,13 @@ class ScriptedEngine:
 
     workers = 2
     mel_bins = 80
-    bytes_per_position = 1000
+    on_gpu = False
+    memory_model = MemoryModel.of(WhisperConfig().to_dict(), "ctranslate2", "int8")
+    languages = frozenset({"en", "es", "fr"})
 
     def __init__(self, script: dict[str, list[int]]) -> None:
         self.script = script
+        self.others: tuple[Decoded, ...] = ()
         self.calls: list[tuple[int, tuple[str, ...], str, int, int]] = []
 
     def decode(
@@ -59,7 +64,10 @@ class ScriptedEngine:
             (features.shape[2] // 2, tuple(languages), task, max_new_tokens, no_repeat_ngram_size)
         )
         tokens = self.script["again" if no_repeat_ngram_size else "first"][:max_new_tokens]
-        return [Decoded(tuple(tokens), name(tokens), -0.5) for _ in languages]
+        return [Decoded(tuple(tokens), name(tokens), -0.5, self.others) for _ in languages]
+
+    def detect_language(self, features: Tensor) -> list[tuple[str, float]]:
+        return [("fr", 0.75)] * len(features)
 
 
 def name(tokens: list[int]) -> str:
@@ -99,8 +107,12 @@ def test_defaults_and_signature() -> None:
         DecoderOptions(beam_size=1),
         DecoderOptions(window=400),
         DecoderOptions(max_new_tokens=100),
+        DecoderOptions(nbest=2),
+        DecoderOptions(detect_language=True),
     }
-    assert len({o.signature for o in different} | {options.signature}) == 6
+    assert len({o.signature for o in different} | {options.signature}) == 8
+    assert DecoderOptions(detect_language=True).signature.endswith("|language:detected")
+    assert DecoderOptions(memory=1 << 30).signature == options.signature
 
 
 @pytest.mark.parametrize(
@@ -112,6 +124,10 @@ def test_defaults_and_signature() -> None:
         ({"beam_size": 0}, "beam size 0"),
         ({"window": 1501}, "window 1501"),
         ({"max_new_tokens": 445}, "1 to 444"),
+        ({"nbest": 0}, "expected 1 to the beam size, 5"),
+        ({"nbest": 6}, "expected 1 to the beam size, 5"),
+        ({"nbest": 2, "engine": "transformers"}, "use engine ctranslate2"),
+        ({"memory": 0}, "above zero"),
     ],
 )
 def test_wrong_options(wrong: dict[str, object], sentence: str) -> None:
@@ -131,24 +147,24 @@ def test_a_clip_gets_the_smallest_multiple_that_holds_it(seconds: float, window:
 
 
 @given(
-    st.lists(st.tuples(st.floats(0.1, 29), st.sampled_from(["es", "en"])), max_size=60),
+    st.lists(st.tuples(st.floats(0.1, 29), st.sampled_from(["es", "en"])), min_size=1, max_size=60),
     st.integers(100, 1500),
     st.integers(1, 20),
     st.integers(1, 4),
 )
-def test_batches_hold_each_utterance_once_and_stay_within_memory(
+def test_batches_hold_each_utterance_once(
     clips: list[tuple[float, str]], window: int, beams: int, workers: int
 ) -> None:
     utterances = [utterance(i, seconds, target) for i, (seconds, target) in enumerate(clips)]
-    per_position = 200_000
-    batches = plan_batches(utterances, window, beams, per_position, workers)
-    assert sorted(i for batch in batches for i in batch.indices) == list(range(len(clips)))
-    for batch in batches:
+    options = DecoderOptions(window=window, beam_size=beams)
+    plan = plan_batches(utterances, options, ScriptedEngine.memory_model, workers, 4 << 30)
+    assert sorted(i for batch in plan.batches for i in batch.indices) == list(range(len(clips)))
+    assert 1 <= plan.workers <= workers
+    for batch in plan.batches:
         assert {utterances[i].task for i in batch.indices} == {batch.task}
         assert {window_for(utterances[i].duration, window) for i in batch.indices} == {batch.window}
-        size = len(batch.indices)
-        assert size == 1 or size * batch.window * beams * per_position * workers <= 2 << 30
-    assert batches == plan_batches(utterances, window, beams, per_position, workers)
+        assert len(batch.indices) <= 8
+    assert plan == plan_batches(utterances, options, ScriptedEngine.memory_model, workers, 4 << 30)
 
 
 # --- loops
@@ -230,6 +246,33 @@ def test_what_is_done_is_not_decoded_again(clips: list[Utterance]) -> None:
     pairs = [pair for batch in decode(engine, clips, DecoderOptions(), done={0, 1, 2, 3}) for pair in batch]
     assert [place for place, _ in pairs] == [4]
     assert not list(decode(ScriptedEngine({}), clips, DecoderOptions(), done=set(range(5))))
+
+
+def test_nbest_texts_are_kept_best_first(clips: list[Utterance]) -> None:
+    engine = ScriptedEngine({"first": [1, 2]})
+    engine.others = (Decoded((3,), "next", -0.75),)
+    best = decode_all(engine, clips[:1], nbest=2)[0]
+    assert best.nbest == (Candidate(name([1, 2]), 2, -0.5), Candidate("next", 1, -0.75))
+    assert decode_all(engine, clips[:1])[0].nbest == ()
+
+
+def test_a_detected_language_takes_the_place_of_the_given_one(clips: list[Utterance]) -> None:
+    engine = ScriptedEngine({"first": [1]})
+    found = decode_all(engine, clips, detect_language=True)
+    assert {(h.language, h.language_probability) for h in found.values()} == {("fr", 0.75)}
+    assert {code for call in engine.calls for code in call[1]} == {"fr"}
+    given = decode_all(engine, clips)
+    assert {(h.language, h.language_probability) for h in given.values()} == {(None, None)}
+
+
+def test_a_language_that_the_model_lacks_is_named_before_anything_is_decoded(
+    clips: list[Utterance],
+) -> None:
+    engine = ScriptedEngine({"first": [1]})
+    engine.languages = frozenset({"en"})
+    with pytest.raises(UsageError, match=r"no token for Spanish \(es\)"):
+        decode_all(engine, clips)
+    assert not engine.calls
 
 
 def test_an_unreadable_clip_is_named(clips: list[Utterance]) -> None:

@@ -20,7 +20,7 @@ from lors.speech.decoding.hypothesis import Hypothesis
 from lors.speech.decoding.options import DecoderOptions
 from lors.speech.evaluation import evaluate
 from lors.speech.evaluation_results import read_evaluation
-from lors.speech.evaluation_table import markdown_table, rich_table
+from lors.speech.evaluation_table import check_metrics, markdown_table, rich_table
 from lors.speech.manifest import Utterance, write_manifest
 
 SPANISH = ["Número de extensión", "La conferencia está llena", "Adiós y gracias", "Marque uno, por favor"]
@@ -162,11 +162,18 @@ def test_scores_signatures_and_files(
     texts = [line["hypothesis"] for line in _lines(out / "hypotheses" / "bad" / "es-en.jsonl")]
     translation = found.score("bad", "translate", "es")
     assert translation.value == sacrebleu.corpus_bleu(texts, [ENGLISH]).score
-    assert translation.chrf == sacrebleu.corpus_chrf(texts, [ENGLISH]).score
-    assert (
-        translation.chrf_signature
-        == f"nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:{sacrebleu.__version__}"
-    )
+    chrf, cer = translation.second, spanish.second
+    assert chrf is not None and cer is not None
+    assert (chrf.metric, chrf.value) == ("chrf", sacrebleu.corpus_chrf(texts, [ENGLISH]).score)
+    signature = f"chrf|nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:{sacrebleu.__version__}"
+    assert chrf.signature == signature
+    assert chrf.low <= chrf.value < chrf.high <= 100
+    assert (cer.metric, cer.value) == ("cer", pytest.approx(100 * jiwer.cer(references, hypotheses)))
+    assert cer.low <= cer.value <= cer.high
+    assert cer.signature.endswith("|normaliser:fold-diacritics-1")
+    assert mean.second is not None and french.second is not None
+    assert mean.second.value == pytest.approx((cer.value + french.second.value) / 2)
+    assert mean.second.difference == pytest.approx(mean.second.value)
     assert "case:mixed|eff:no|tok:13a|smooth:exp" in translation.signature
 
     record = json.loads((out / "results.json").read_text())
@@ -175,6 +182,45 @@ def test_scores_signatures_and_files(
     assert sorted(path.name for path in out.iterdir()) == ["hypotheses", "results.json", "table.md"]
     assert [path.name for path in tmp_path.glob("*out*")] == ["out"]
     assert read_evaluation(out) == found
+
+
+def test_the_table_by_other_metrics(
+    decoding: FakeDecoding, models: list[Path], manifests: list[Path], tmp_path: Path
+) -> None:
+    found = evaluate(models, manifests, tmp_path / "out")
+    french = found.score("bad", "transcribe", "fr").second
+    chrf = found.score("bad", "translate", "es").second
+    assert french is not None and chrf is not None
+    table = markdown_table(found, ("cer", "chrf"))
+    head, _, _, bad, _, *notes = table.splitlines()
+    names = "es CER ↓ (n = 4) | fr CER ↓ (n = 4) | Avg. CER ↓ (n = 8) | es→en chrF ↑ (n = 4)"
+    assert head == f"| model | {names} | loops |"
+    for second in (french, chrf):
+        assert f" {second.value:.1f}" in bad and f"({second.low:.1f}–{second.high:.1f})" in bad
+    assert bad.endswith("| 3 |")
+    assert "- CER in per cent after normaliser fold-diacritics-1, no-punctuation-1." in notes
+    assert "WER" not in table and "†" not in table
+    assert rich_table(found, ("wer", "cer")).row_count == 2
+    assert "- CER in per cent" not in markdown_table(found)
+    earlier = json.loads((tmp_path / "out" / "results.json").read_text())
+    for score in earlier["scores"]:
+        del score["second"]
+    (tmp_path / "out" / "results.json").write_text(json.dumps(earlier))
+    old = read_evaluation(tmp_path / "out")
+    assert markdown_table(old) == markdown_table(found)
+    with pytest.raises(UsageError, match="holds no score by cer; evaluate again"):
+        markdown_table(old, ("cer",))
+
+
+def test_metrics_that_nothing_can_be_scored_with_are_named_first(manifests: list[Path]) -> None:
+    check_metrics(("cer", "chrf", "bleu", "wer"), manifests)
+    check_metrics((), [])
+    with pytest.raises(UsageError, match=r"metric 'cher' is not known.*wer, cer, bleu, chrf"):
+        check_metrics(("cher",), manifests)
+    with pytest.raises(UsageError, match="`--metric chrf` scores translations, and the data hold none"):
+        check_metrics(("cer", "chrf"), manifests[:2])
+    with pytest.raises(UsageError, match="`--metric cer` scores transcriptions, and the data hold none"):
+        check_metrics(("cer",), manifests[2:])
 
 
 def test_speakers_and_matched_pairs(

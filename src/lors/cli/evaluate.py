@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lors.cli.sizes import bytes_of
+
 
 def evaluate(
     models: Annotated[
@@ -25,6 +27,18 @@ def evaluate(
         int,
         typer.Option(help="Encoder positions of 20 ms; longer clips get a multiple. 1500 is Whisper's 30 s."),
     ] = 1500,
+    nbest: Annotated[
+        int, typer.Option(help="Texts to keep of each utterance with their scores, up to the beam size.")
+    ] = 1,
+    language: Annotated[
+        str, typer.Option(help="Spoken in a clip: what the manifest says, or detect to have the model tell.")
+    ] = "manifest",
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="What batches may hold beside the weights, as 4GiB; half of what is free by default."
+        ),
+    ] = None,
     normaliser: Annotated[
         str | None, typer.Option(help="Of words for WER, in place of what the manifest asks for.")
     ] = None,
@@ -33,18 +47,29 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(help="Only the first utterances of each language and task of a manifest.")
     ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of the printed table: wer and bleu by default, or cer, chrf; once for each. "
+            "results.json has all four."
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at --out.")] = False,
     reuse: Annotated[
         bool, typer.Option("--reuse", help="Show what is at --out where it answers this very request.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print results.json in place of the table.")] = False,
 ) -> None:
-    """Decode speech with one or more models and score it: WER, or BLEU where text is a translation.
+    """Decode speech with one or more models and score it: WER and CER, or BLEU and chrF for translations.
 
     An evaluation that was interrupted goes on where it stopped when the same command is given again.
     """
+    from lors.base.files import read_json
     from lors.speech.evaluation import evaluate as evaluate_models
+    from lors.speech.evaluation_decoding import decoding_notes
+    from lors.speech.evaluation_table import FIRST_METRICS, check_metrics, rich_table, table_notes
 
+    check_metrics(metric or (), data)
     named = [_split_name(model) for model in models]
     evaluation = evaluate_models(
         [model for _, model in named],
@@ -54,6 +79,9 @@ def evaluate(
         quantization=quantization,
         beam_size=beam_size,
         window=window,
+        nbest=nbest,
+        language=language,
+        memory=None if memory is None else bytes_of("--memory", memory),
         normaliser=normaliser,
         resamples=resamples,
         seed=seed,
@@ -70,12 +98,13 @@ def evaluate(
 
     from rich.console import Console
 
-    from lors.speech.evaluation_table import rich_table, table_notes
-
     # A table that is piped into a file keeps all its columns.
     console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=240)
-    console.print(rich_table(evaluation))
-    for note in table_notes(evaluation):
+    columns = metric or FIRST_METRICS
+    console.print(rich_table(evaluation, columns))
+    for note in table_notes(evaluation, columns):
+        console.print(note, markup=False, soft_wrap=True)
+    for note in decoding_notes(read_json(evaluation.directory / "results.json")):
         console.print(note, markup=False, soft_wrap=True)
     console.print(f"{evaluation.directory}/results.json", markup=False, soft_wrap=True)
 

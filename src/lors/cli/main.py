@@ -20,6 +20,7 @@ from lors.cli import (
     quickstart,
     report,
     score,
+    transcribe,
     verify,
 )
 from lors.version import __version__
@@ -56,6 +57,7 @@ app.command()(merge.merge)
 app.command()(methods.methods)
 app.command()(verify.verify)
 app.command()(evaluate.evaluate)
+app.command()(transcribe.transcribe)
 app.command()(report.report)
 app.command()(score.score)
 app.add_typer(manifest.app, name="manifest")

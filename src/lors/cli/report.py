@@ -15,6 +15,18 @@ def report(
     model: Annotated[
         list[str] | None, typer.Option("--model", help="Only what this model wrote; once for each.")
     ] = None,
+    utterance: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--utterance", help="Show this utterance over all models, in place of the worst; once for each."
+        ),
+    ] = None,
+    side_by_side: Annotated[
+        int | None,
+        typer.Option(
+            help="Show, of each language, so many utterances in whose errors the models differ most."
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at --out.")] = False,
 ) -> None:
     """Show scores, the words that are confused, and the worst utterances with their alignments."""
@@ -26,7 +38,7 @@ def report(
         if out.is_dir():
             raise UsageError(f"{out}: is a folder; name the HTML file to write.")
         refuse_existing(out, overwrite)
-    found = read_report(results, worst, model or ())
+    found = read_report(results, worst, model or (), utterance or (), side_by_side)
     if out is not None:
         from lors.speech.report_html import write_html
 

@@ -40,6 +40,21 @@ def bleu_statistics(references: Sequence[str], hypotheses: Sequence[str]) -> np.
     return np.asarray(rows, dtype=np.int64).reshape(len(references), -1)
 
 
+def chrf_statistics(references: Sequence[str], hypotheses: Sequence[str]) -> np.ndarray:
+    """Per-sentence counts that chrF is made of; those of a corpus are the sum over its sentences.
+
+    Returns:
+        int64 [sentences, 18]: for 1 to 6 characters, n-grams of hypothesis, of reference, of both.
+    """
+    rows = CHRF()._extract_corpus_statistics(hypotheses, [references])
+    return np.asarray(rows, dtype=np.int64).reshape(len(references), -1)
+
+
+def chrf_from_statistics(counts: np.ndarray) -> float:
+    """chrF, 0 to 100, of a corpus whose `chrf_statistics` add up to `counts` [18]."""
+    return float(CHRF()._compute_score_from_stats(counts.tolist()).score)
+
+
 def bleu_from_statistics(counts: np.ndarray) -> float:
     """BLEU, 0 to 100, of a corpus whose `bleu_statistics` add up to `counts` [10]."""
     return float(BLEU()._compute_score_from_stats(counts.tolist()).score)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lors.speech.bleu import bleu_from_statistics
+from lors.speech.bleu import bleu_from_statistics, chrf_from_statistics
 
 _ENTRIES_AT_ONCE = 1 << 22
 
@@ -72,7 +72,7 @@ def sums_of_groups(counts: np.ndarray, groups: Sequence[str]) -> np.ndarray:
 
 
 def wer_of(sums: np.ndarray) -> np.ndarray:
-    """Word error rates in per cent, float64 [n], of counts [n, 2]: errors, reference words.
+    """Word or character error rates in per cent, float64 [n], of counts [n, 2]: errors, words of the reference.
 
     Where a resample drew no reference word at all it is taken to have one, so that the rate stays finite.
     """
@@ -84,7 +84,17 @@ def bleu_of(sums: np.ndarray) -> np.ndarray:
     return np.asarray([bleu_from_statistics(row) for row in sums])
 
 
-SCORES: dict[str, Callable[[np.ndarray], np.ndarray]] = {"wer": wer_of, "bleu": bleu_of}
+def chrf_of(sums: np.ndarray) -> np.ndarray:
+    """chrF, float64 [n], of counts [n, 18] as `chrf_statistics` gives them."""
+    return np.asarray([chrf_from_statistics(row) for row in sums])
+
+
+SCORES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "wer": wer_of,
+    "cer": wer_of,
+    "bleu": bleu_of,
+    "chrf": chrf_of,
+}
 
 
 def interval(scores: np.ndarray) -> Interval:

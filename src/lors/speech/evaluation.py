@@ -8,23 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from lors.base.errors import UsageError
-from lors.base.files import (
-    refuse_existing,
-    replace_directory,
-    sync_tree,
-    write_json,
-    write_text,
-)
+from lors.base.files import refuse_existing, replace_directory, sync_tree, write_json, write_text
 from lors.base.lock import exclusive
 from lors.base.progress import progress
 from lors.checkpoints.ctranslate2 import prune_conversions
 from lors.speech.decoding.decode import decode, load_engine
 from lors.speech.decoding.hypothesis import Hypothesis
 from lors.speech.decoding.options import DecoderOptions
+from lors.speech.evaluation_decoding import decoding_notes, decoding_record
 from lors.speech.evaluation_files import HypothesisFiles, hypothesis_file, hypothesis_key
 from lors.speech.evaluation_inputs import (
     DataSet,
     Model,
+    check_lengths,
+    check_memory,
     check_normalisers,
     check_pairs,
     normaliser_for,
@@ -41,6 +38,7 @@ from lors.speech.evaluation_scores import (
     utterance_errors,
 )
 from lors.speech.evaluation_table import markdown_table
+from lors.speech.manifest import Utterance
 from lors.version import __version__
 
 __all__ = ["Evaluation", "evaluate", "read_evaluation"]
@@ -57,6 +55,9 @@ def evaluate(
     quantization: str | None = None,
     beam_size: int = 5,
     window: int = 1500,
+    nbest: int = 1,
+    language: str = "manifest",
+    memory: int | None = None,
     normaliser: str | None = None,
     resamples: int = 1000,
     seed: int = 0,
@@ -80,6 +81,9 @@ def evaluate(
         quantization: number format; None for int8 (ctranslate2) or float32 (transformers).
         beam_size: 1 (greedy) to 100.
         window: encoder positions of 20 ms; a longer clip gets the smallest multiple that holds it.
+        nbest: texts to keep of each utterance, with their scores; up to `beam_size`, with ctranslate2 only.
+        language: "manifest" to decode in the language that each line names, "detect" to have the model tell it.
+        memory: bytes that batches may hold beside the weights; None for half of what is free.
         normaliser: profile for WER, instead of the one that each manifest line asks for.
         resamples: of the bootstrap, at least 100.
         limit: only the first utterances of each language and task of each manifest.
@@ -91,7 +95,20 @@ def evaluate(
         LorsError: an audio file or a model cannot be read.
     """
     start = time.monotonic()
-    options = DecoderOptions(engine=engine, quantization=quantization, beam_size=beam_size, window=window)
+    if language not in ("manifest", "detect"):
+        raise UsageError(
+            f"language '{language}': expected 'manifest', for the language that each line of the data names, "
+            "or 'detect'."
+        )
+    options = DecoderOptions(
+        engine=engine,
+        quantization=quantization,
+        beam_size=beam_size,
+        window=window,
+        nbest=nbest,
+        detect_language=language == "detect",
+        memory=memory,
+    )
     if resamples < 100:
         raise UsageError(
             f"resamples {resamples}: expected at least 100, for a 95 % interval to mean something."
@@ -102,6 +119,7 @@ def evaluate(
     if not reuse:
         refuse_existing(out, overwrite)  # before the work of reading models and data
     chosen, sets = read_models(models, names), read_data(data, limit)
+    check_lengths(sets)
     check_pairs(chosen, sets)
     check_normalisers(sets, normaliser)
     keys = {
@@ -123,6 +141,7 @@ def evaluate(
     partial = out.with_name(f"{out.name}.partial")
     if earlier := _earlier(out, request, reuse, overwrite):
         return earlier
+    check_memory(chosen, sets, options)
     with exclusive(partial / "work"):  # two processes that write the same output take turns
         if earlier := _earlier(out, request, reuse, overwrite):
             shutil.rmtree(partial, ignore_errors=True)  # whom we waited for has moved it away
@@ -131,6 +150,7 @@ def evaluate(
         files.adopt(out)
         hypotheses = _decode_all(chosen, sets, options, files)
         scores = _score_all(chosen, sets, hypotheses, request)
+        told = decoding_record(_by_model(chosen, sets, hypotheses), request)
         _write_scores(chosen, sets, hypotheses, files, normaliser)
         evaluation = Evaluation(out, tuple(model.name for model in chosen), tuple(scores), request)
         write_json(
@@ -143,11 +163,13 @@ def evaluate(
                     "data": {data_set.name: str(data_set.path) for data_set in sets},
                 },
                 "hypotheses": keys,
+                **told,
                 "scores": [asdict(s) | {"real_time_factor": s.real_time_factor} for s in scores],
                 "seconds": time.monotonic() - start,
             },
         )
-        write_text(partial / "table.md", markdown_table(evaluation))
+        notes = "".join(f"- {note}\n" for note in decoding_notes(told))
+        write_text(partial / "table.md", markdown_table(evaluation) + notes)
         files.close()
         (partial / ".work.lock").unlink(missing_ok=True)
         sync_tree(partial)
@@ -211,6 +233,19 @@ def _score_all(
                 firsts.setdefault(task, mean)
                 scores.append(mean.score)
     return scores
+
+
+def _by_model(
+    models: Sequence[Model], sets: Sequence[DataSet], hypotheses: _Hypotheses
+) -> dict[str, list[tuple[Utterance, Hypothesis]]]:
+    return {
+        model.name: [
+            pair
+            for data_set in sets
+            for pair in zip(data_set.utterances, hypotheses[model.name, data_set.name], strict=True)
+        ]
+        for model in models
+    }
 
 
 def _cells(sets: Sequence[DataSet]) -> list[tuple[Cell, list[tuple[str, int]]]]:

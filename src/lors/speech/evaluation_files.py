@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lors.base.files import read_json, sha256_of_text, write_json, write_text
-from lors.speech.decoding.hypothesis import Hypothesis
+from lors.speech.decoding.hypothesis import Candidate, Hypothesis
 from lors.speech.evaluation_inputs import DataSet, Model
 from lors.speech.evaluation_results import RESULTS
 from lors.speech.manifest import Utterance
@@ -56,7 +56,7 @@ class HypothesisFiles:
         for end, line in _whole_lines(path.read_bytes()):
             place = places.get((line["id"], line["source_lang"], line["target_lang"]))
             if place is not None:
-                found[place] = Hypothesis(line["hypothesis"], **{name: line[name] for name in _FIELDS})
+                found[place] = _to_hypothesis(line)
             whole = end
         with path.open("r+b") as file:
             file.truncate(whole)
@@ -87,8 +87,16 @@ def hypothesis_file(model: Model, data_set: DataSet) -> str:
     return f"hypotheses/{model.file_name}/{data_set.name}.jsonl"
 
 
-_FIELDS = tuple(name for name in Hypothesis.__dataclass_fields__ if name != "text")
-_NEEDED = {"id", "source_lang", "target_lang", "hypothesis", *_FIELDS}
+_FIELDS = tuple(name for name in Hypothesis.__dataclass_fields__ if name not in ("text", "nbest"))
+# Written only where they were asked for; older files have none of them.
+_OPTIONAL = {"language", "language_probability", "nbest"}
+_NEEDED = {"id", "source_lang", "target_lang", "hypothesis", *_FIELDS} - _OPTIONAL
+
+
+def _to_hypothesis(line: dict[str, Any]) -> Hypothesis:
+    nbest = tuple(Candidate(**entry) for entry in line.get("nbest", ()))
+    facts = {name: line[name] for name in _FIELDS if name in line}
+    return Hypothesis(line["hypothesis"], **facts, nbest=nbest)
 
 
 def _to_line(utterance: Utterance, hypothesis: Hypothesis, scores: dict[str, Any]) -> str:
@@ -102,7 +110,7 @@ def _to_line(utterance: Utterance, hypothesis: Hypothesis, scores: dict[str, Any
         "reference": utterance.text,
         "hypothesis": facts.pop("text"),
         **scores,
-        **facts,
+        **{name: value for name, value in facts.items() if value or name not in _OPTIONAL},
     }
     return json.dumps(line, ensure_ascii=False) + "\n"
 

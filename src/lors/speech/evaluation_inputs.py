@@ -11,7 +11,11 @@ from lors.base.errors import UsageError
 from lors.base.files import read_json, sha256_of
 from lors.checkpoints.find import find_checkpoint
 from lors.checkpoints.read import open_checkpoint
-from lors.speech.decoding.vocabulary import check_language, read_config
+from lors.speech.decoding.available import default_memory
+from lors.speech.decoding.batches import LONGEST_SECONDS, plan_batches
+from lors.speech.decoding.memory import MemoryModel
+from lors.speech.decoding.options import DecoderOptions
+from lors.speech.decoding.vocabulary import check_language, complete_config, read_config
 from lors.speech.manifest import Utterance, read_manifest
 from lors.speech.normalisation import DEFAULT_NORMALISER, Normaliser, find_normaliser
 
@@ -110,6 +114,29 @@ def check_pairs(models: Sequence[Model], data: Sequence[DataSet]) -> None:
                     check_language(model.directory, config, source, target)
                 except UsageError as error:
                     raise UsageError(f"{data_set.path}: {error}") from None
+
+
+def check_lengths(data: Sequence[DataSet]) -> None:
+    """Raise UsageError for the first utterance that is longer than Whisper hears at once."""
+    for data_set in data:
+        for utterance in data_set.utterances:
+            if utterance.duration > LONGEST_SECONDS:
+                raise UsageError(
+                    f"{data_set.path}, utterance '{utterance.id}': lasts {utterance.duration:.2f} s, and Whisper "
+                    "hears 30 s at a time; cut the clip where its text allows it, or leave it out."
+                )
+
+
+def check_memory(models: Sequence[Model], data: Sequence[DataSet], options: DecoderOptions) -> None:
+    """Raise UsageError where one utterance of the data does not fit into the memory; nothing is loaded for it."""
+    memory = options.memory or default_memory()
+    for model in models:
+        shape = MemoryModel.of(complete_config(model.directory), options.engine, str(options.quantization))
+        for data_set in data:
+            try:
+                plan_batches(data_set.utterances, options, shape, 1, memory)
+            except UsageError as error:
+                raise UsageError(f"{model.directory}: {error}") from None
 
 
 def check_normalisers(data: Sequence[DataSet], normaliser: str | None) -> None:

@@ -16,6 +16,7 @@ from lors.speech.evaluation_scores import Score
 from lors.speech.manifest import Utterance, read_manifest
 from lors.speech.normalisation import Normaliser, find_normaliser
 from lors.speech.retention import Retention, languages_trained_on, retention
+from lors.speech.side_by_side import Comparison, most_different
 from lors.speech.wer import WordErrors, total
 from lors.speech.worst import AlignedUtterance, worst_utterances
 
@@ -52,6 +53,7 @@ class Report:
         unseen: transcribed languages that no model was trained on; empty where the records do not tell, or
             where no model was trained at all.
         retention: every model's mean over them, where `unseen` holds any.
+        compared: the clips that were asked for, over all models; there are no sections then.
     """
 
     evaluation: Evaluation
@@ -59,22 +61,33 @@ class Report:
     clips: Mapping[tuple[str, str], Utterance]
     unseen: tuple[str, ...]
     retention: tuple[Retention, ...]
+    compared: tuple[Comparison, ...] = ()
 
 
-def read_report(directory: Path, worst: int = 20, models: Sequence[str] = ()) -> Report:
+def read_report(
+    directory: Path,
+    worst: int = 20,
+    models: Sequence[str] = (),
+    utterances: Sequence[str] = (),
+    side_by_side: int | None = None,
+) -> Report:
     """Read the folder that `evaluate` wrote.
 
     Args:
         directory: with `results.json` and `hypotheses/`.
         worst: utterances to show of each model and language.
         models: only these have sections, and none has `retention`; all without.
+        utterances: ids of transcriptions to compare over the models, of every manifest that holds them.
+        side_by_side: of each language, compare so many utterances in whose errors the models differ most.
 
     Raises:
-        UsageError: there is no such folder, no such model, or `worst` is below 1.
+        UsageError: there is no such folder, model or utterance, nothing to compare, or a number is below 1.
         LorsError: what is in the folder is damaged, or its hypotheses are not those of its scores.
     """
     if worst < 1:
         raise UsageError(f"worst {worst}: expected at least one utterance.")
+    if side_by_side is not None and side_by_side < 1:
+        raise UsageError(f"side by side {side_by_side}: expected at least one utterance.")
     directory = Path(directory)
     if not directory.is_dir():
         raise UsageError(f"{directory}: no such folder; one that `lors evaluate` wrote was expected.")
@@ -86,7 +99,9 @@ def read_report(directory: Path, worst: int = 20, models: Sequence[str] = ()) ->
                 + did_you_mean(model, evaluation.models)
             )
     files, manifests = _places(evaluation)
+    comparing = bool(utterances or side_by_side)
     sections = []
+    cells_of: dict[str, dict[str, list[_Line]]] = {}
     counts: dict[str, dict[str, list[WordErrors]]] = {}
     for model in models or evaluation.models:
         cells: dict[str, list[_Line]] = {}
@@ -96,11 +111,15 @@ def read_report(directory: Path, worst: int = 20, models: Sequence[str] = ()) ->
         for score in evaluation.scores:
             if (score.model, score.metric) == (model, "wer") and score.source_lang is not None:
                 sections.append(_section(directory, score, cells.get(score.source_lang, []), worst))
+        cells_of[model] = cells if comparing else {}
         counts[model] = {language: [line.counts for line in lines] for language, lines in cells.items()}
     unseen = () if models else _unseen(evaluation)
     request = evaluation.request
     means = retention(counts, unseen, request["resamples"], request["seed"]) if unseen else ()
-    return Report(evaluation, tuple(sections), _clips(manifests), unseen, tuple(means))
+    compared = _compare(directory, cells_of, utterances, side_by_side or 0) if comparing else ()
+    if comparing:
+        sections = []
+    return Report(evaluation, tuple(sections), _clips(manifests), unseen, tuple(means), compared)
 
 
 @dataclass(frozen=True)
@@ -109,6 +128,8 @@ class _Line:
 
     language: str
     counts: WordErrors
+    fields: Mapping[str, Any]
+    data_set: str
     aligned: AlignedUtterance | None
 
 
@@ -168,10 +189,15 @@ def _lines(path: Path, data_set: str) -> Iterator[_Line]:
 
 def _to_line(fields: Mapping[str, Any], data_set: str) -> _Line:
     counts = WordErrors(1, *(int(fields[name]) for name in _COUNTS))
-    if not counts.errors:
-        return _Line(fields["source_lang"], counts, None)
+    aligned = _align(fields, data_set) if counts.errors else None
+    if aligned is not None and aligned.errors != counts:
+        raise UsageError("the counts are not those of its texts; evaluate again.")
+    return _Line(fields["source_lang"], counts, fields, data_set, aligned)
+
+
+def _align(fields: Mapping[str, Any], data_set: str) -> AlignedUtterance:
     profile = _profile(str(fields["normaliser"]))
-    aligned = AlignedUtterance(
+    return AlignedUtterance(
         id=fields["id"],
         data_set=data_set,
         language=fields["target_lang"],
@@ -181,9 +207,45 @@ def _to_line(fields: Mapping[str, Any], data_set: str) -> _Line:
         words=align_words(profile(fields["reference"]).split(), profile(fields["hypothesis"]).split()),
         looped=bool(fields["looped"]),
     )
-    if aligned.errors != counts:
-        raise UsageError("the counts are not those of its texts; evaluate again.")
-    return _Line(fields["source_lang"], counts, aligned)
+
+
+def _compare(
+    directory: Path, cells_of: Mapping[str, Mapping[str, Sequence[_Line]]], ids: Sequence[str], number: int
+) -> tuple[Comparison, ...]:
+    """The clips with these ids, and those in which the models differ most, language by language."""
+    if number and len(cells_of) < 2:
+        raise UsageError(f"{directory}: one model has nothing beside it; choose utterances by their ids.")
+    languages = next(iter(cells_of.values()))
+    known = {line.fields["id"] for lines in languages.values() for line in lines}
+    for name in ids:
+        if name not in known:
+            raise UsageError(
+                f"{directory}: no transcription has the id '{name}'.{did_you_mean(name, sorted(known))}"
+            )
+    found = []
+    for language, lines in languages.items():
+        chosen = [place for place, line in enumerate(lines) if line.fields["id"] in ids]
+        if number:
+            errors = {
+                model: [(line.counts.errors, line.counts.words) for line in cells[language]]
+                for model, cells in cells_of.items()
+            }
+            chosen += [place for place in most_different(errors, number) if place not in chosen]
+        for place in chosen:
+            clip = {model: cells[language][place] for model, cells in cells_of.items()}
+            if (
+                len({(line.data_set, line.fields["id"], line.fields["reference"]) for line in clip.values()})
+                > 1
+            ):
+                raise LorsError(
+                    f"{directory}: the models' hypotheses are not of the same clips; evaluate again."
+                )
+            found.append(
+                Comparison(
+                    {m: line.aligned or _align(line.fields, line.data_set) for m, line in clip.items()}
+                )
+            )
+    return tuple(found)
 
 
 def _profile(signature: str) -> Normaliser:

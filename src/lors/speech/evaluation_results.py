@@ -7,7 +7,7 @@ from typing import Any
 
 from lors.base.errors import LorsError
 from lors.base.files import read_json
-from lors.speech.evaluation_scores import METRICS, Score
+from lors.speech.evaluation_scores import METRICS, Score, read_score
 
 RESULTS = "results.json"
 
@@ -60,9 +60,7 @@ def read_evaluation(directory: Path) -> Evaluation:
     path = Path(directory) / RESULTS
     record = read_json(path)
     try:
-        scores = [
-            Score(**{name: entry[name] for name in Score.__dataclass_fields__}) for entry in record["scores"]
-        ]
+        scores = [read_score(entry) for entry in record["scores"]]
         models = tuple(model["name"] for model in record["request"]["models"])
         if any(METRICS[score.task] != score.metric for score in scores):
             raise KeyError

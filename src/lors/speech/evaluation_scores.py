@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from lors.speech import bootstrap
 from lors.speech.bleu import bleu_statistics, translation_score
+from lors.speech.cer import SIGNATURE as CER_SIGNATURE
 from lors.speech.decoding.hypothesis import Hypothesis
 from lors.speech.evaluation_inputs import normaliser_for
 from lors.speech.manifest import Utterance
 from lors.speech.matched_pairs import matched_pairs_test
+from lors.speech.second_scores import SecondResult, SecondScore, mean_of_second_scores, second_score
 from lors.speech.wer import SIGNATURE as WER_SIGNATURE
-from lors.speech.wer import WordErrors, alignment, count_steps, total
+from lors.speech.wer import WordErrors, alignment, count_steps, total, word_errors
 
 METRICS = {"transcribe": "wer", "translate": "bleu"}
 """Task → the metric that it is scored with."""
@@ -42,7 +45,8 @@ class Score:
         audio_seconds, seconds: length of the speech, and time it took to decode.
         windows: encoder positions → utterances decoded with them.
         counts: of words: words, correct, substitutions, deletions, insertions; empty for BLEU and means.
-        chrf, chrf_signature: sacreBLEU's chrF, 0 to 100, and how it counts; None for WER and means.
+        second: the same hypotheses by CER (transcriptions) or chrF (translations); None in results of an
+            earlier version.
         signature: metric, normaliser, model, data and decoder.
     """
 
@@ -66,8 +70,7 @@ class Score:
     seconds: float
     windows: Mapping[str, int]
     counts: Mapping[str, int]
-    chrf: float | None
-    chrf_signature: str | None
+    second: SecondScore | None
     signature: str
 
     @property
@@ -102,17 +105,32 @@ class CellResult:
 
     Attributes:
         resampled: the scores of its resamples, float64 [resamples].
+        second: by the task's second metric.
         alignments: of each utterance, where the score is a WER of one language.
     """
 
     score: Score
     resampled: np.ndarray
+    second: SecondResult
     alignments: tuple[str, ...] = ()
 
 
 def utterance_errors(utterance: Utterance, hypothesis: str, normaliser: str | None) -> WordErrors:
     """Word errors of one hypothesis, both sides normalised."""
-    return count_steps(_utterance_alignment(utterance, hypothesis, normaliser))
+    normalise = normaliser_for(utterance, normaliser)
+    return word_errors(normalise(utterance.text), normalise(hypothesis))
+
+
+def read_score(entry: Mapping[str, Any]) -> Score:
+    """A score as `results.json` has it.
+
+    Raises:
+        KeyError, TypeError: a field is missing or none of a score.
+    """
+    names = set(Score.__dataclass_fields__) - {"second"}
+    fields = {name: entry[name] for name in names}
+    second = entry.get("second")
+    return Score(**fields, second=None if second is None else SecondScore(**second))
 
 
 def score_cell(
@@ -128,14 +146,14 @@ def score_cell(
 ) -> CellResult:
     """Score one model on one cell; `first` is the first model's result on it, to be compared with."""
     texts = [hypothesis.text for hypothesis in hypotheses]
+    references = [utterance.text for utterance in cell.utterances]
     counts: dict[str, int] = {}
-    chrf: float | None = None
-    chrf_signature: str | None = None
     alignments: tuple[str, ...] = ()
     if METRICS[cell.task] == "wer":
-        alignments = tuple(
-            _utterance_alignment(u, text, normaliser) for u, text in zip(cell.utterances, texts, strict=True)
-        )
+        chosen = [normaliser_for(utterance, normaliser) for utterance in cell.utterances]
+        references = [normalise(text) for normalise, text in zip(chosen, references, strict=True)]
+        texts = [normalise(text) for normalise, text in zip(chosen, texts, strict=True)]
+        alignments = tuple(alignment(r.split(), h.split()) for r, h in zip(references, texts, strict=True))
         parts = [count_steps(steps) for steps in alignments]
         errors = total(parts)
         value = errors.wer
@@ -147,18 +165,29 @@ def score_cell(
             "deletions": errors.deletions,
             "insertions": errors.insertions,
         }
-        profiles = sorted({normaliser_for(u, normaliser).signature for u in cell.utterances})
-        metric_signature = f"{WER_SIGNATURE}|normaliser:{'+'.join(profiles)}"
+        profiles = "+".join(sorted({normalise.signature for normalise in chosen}))
+        metric_signature = f"{WER_SIGNATURE}|normaliser:{profiles}"
+        second_signature = f"{CER_SIGNATURE}|normaliser:{profiles}"
     else:
-        references = [utterance.text for utterance in cell.utterances]
         translation = translation_score(references, texts)
-        value, chrf, chrf_signature = translation.bleu, translation.chrf, translation.chrf_signature
+        value = translation.bleu
         statistics = bleu_statistics(references, texts)
         metric_signature = f"bleu|{translation.bleu_signature}"
+        second_signature = f"chrf|{translation.chrf_signature}"
     sums = bootstrap.resampled_sums(statistics, resamples, seed, cell.stratum)
     resampled = bootstrap.SCORES[METRICS[cell.task]](sums)
     interval = bootstrap.interval(resampled)
     speakers, by_speaker = _by_speaker(cell, statistics, resamples, seed)
+    second = second_score(
+        cell.task,
+        references,
+        texts,
+        signature=second_signature,
+        resamples=resamples,
+        seed=seed,
+        stratum=cell.stratum,
+        first=None if first is None else first.second,
+    )
     difference = None if first is None else value - first.score.value
     windows: dict[str, int] = {}
     for hypothesis in sorted(hypotheses, key=lambda h: h.window):
@@ -184,11 +213,10 @@ def score_cell(
         seconds=sum(hypothesis.seconds for hypothesis in hypotheses),
         windows=windows,
         counts=counts,
-        chrf=chrf,
-        chrf_signature=chrf_signature,
+        second=second.score,
         signature=f"{metric_signature}|data:{'+'.join(d[:12] for d in cell.data_signatures)}|{signature}",
     )
-    return CellResult(score, resampled, alignments)
+    return CellResult(score, resampled, second, alignments)
 
 
 def mean_over_languages(results: Sequence[CellResult], first: CellResult | None) -> CellResult:
@@ -205,6 +233,11 @@ def mean_over_languages(results: Sequence[CellResult], first: CellResult | None)
     for score in scores:
         for window, count in score.windows.items():
             windows[window] = windows.get(window, 0) + count
+    signature = f"mean of {len(scores)} languages: "
+    signature += ", ".join(f"{score.source_lang}-{score.target_lang}" for score in scores)
+    second = mean_of_second_scores(
+        [result.second for result in results], signature, None if first is None else first.second
+    )
     score = Score(
         model=scores[0].model,
         task=scores[0].task,
@@ -226,23 +259,16 @@ def mean_over_languages(results: Sequence[CellResult], first: CellResult | None)
         seconds=sum(score.seconds for score in scores),
         windows=windows,
         counts={},
-        chrf=None,
-        chrf_signature=None,
-        signature=f"mean of {len(scores)} languages: "
-        + ", ".join(f"{score.source_lang}-{score.target_lang}" for score in scores),
+        second=second.score,
+        signature=signature,
     )
-    return CellResult(score, resampled)
+    return CellResult(score, resampled, second)
 
 
 def _p_value(first: CellResult | None, resampled: np.ndarray, difference: float | None) -> float | None:
     if first is None or difference is None:
         return None
     return bootstrap.paired_p_value(first.resampled, resampled, difference)
-
-
-def _utterance_alignment(utterance: Utterance, hypothesis: str, normaliser: str | None) -> str:
-    normalise = normaliser_for(utterance, normaliser)
-    return alignment(normalise(utterance.text).split(), normalise(hypothesis).split())
 
 
 def _by_speaker(

@@ -26,7 +26,7 @@ QUANTIZATIONS = {
 MAX_NEW_TOKENS = 444
 """Whisper's 448 decoder positions without the four tokens of the prompt."""
 
-_RULES = 1
+_RULES = 2
 """Version of this package's own rules (loop guard, token limits); a change of them changes the signature."""
 
 
@@ -40,6 +40,10 @@ class DecoderOptions:
         beam_size: hypotheses kept in beam search, 1 to 100; 1 is greedy.
         window: encoder positions of 20 ms, 1 to 1500. A longer clip gets the smallest multiple that holds it.
         max_new_tokens: longest text, in tokens, 1 to 444.
+        nbest: texts to keep of each clip, 1 to `beam_size`; more than 1 with ctranslate2 only.
+        detect_language: have the model tell the language of each clip, in place of the one that is given.
+        memory: bytes that all batches at work may hold together, beside the weights; None for half of what is
+            free. It decides which clips share a batch, and so at most how their sums round.
     """
 
     engine: str = "ctranslate2"
@@ -47,6 +51,9 @@ class DecoderOptions:
     beam_size: int = 5
     window: int = FULL_WINDOW
     max_new_tokens: int = MAX_NEW_TOKENS
+    nbest: int = 1
+    detect_language: bool = False
+    memory: int | None = None
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
@@ -67,6 +74,18 @@ class DecoderOptions:
         check_window(self.window)
         if not 1 <= self.max_new_tokens <= MAX_NEW_TOKENS:
             raise UsageError(f"max_new_tokens {self.max_new_tokens}: expected 1 to {MAX_NEW_TOKENS}.")
+        if self.nbest > 1 and self.engine == "transformers":
+            raise UsageError(
+                f"nbest {self.nbest}: transformers returns wrong texts where it is asked for several; "
+                "use engine ctranslate2."
+            )
+        if not 1 <= self.nbest <= self.beam_size:
+            raise UsageError(
+                f"nbest {self.nbest}: expected 1 to the beam size, {self.beam_size}; a search with so many beams "
+                "ends with no more texts."
+            )
+        if self.memory is not None and self.memory < 1:
+            raise UsageError(f"memory {self.memory}: expected a number of bytes above zero.")
 
     @property
     def signature(self) -> str:
@@ -74,4 +93,5 @@ class DecoderOptions:
         return (
             f"decoder:{self.engine}|version:{version(self.engine)}|quantization:{self.quantization}"
             f"|beam:{self.beam_size}|window:{self.window}|max_new_tokens:{self.max_new_tokens}|rules:{_RULES}"
+            f"{f'|nbest:{self.nbest}' * (self.nbest > 1)}{'|language:detected' * self.detect_language}"
         )

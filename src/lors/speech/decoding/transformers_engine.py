@@ -11,6 +11,7 @@ from transformers.utils import logging
 
 from lors.base.errors import LorsError
 from lors.speech.decoding.hypothesis import Decoded
+from lors.speech.decoding.memory import MemoryModel
 from lors.speech.decoding.options import DecoderOptions
 from lors.speech.decoding.vocabulary import Vocabulary
 from lors.speech.window import encode
@@ -25,6 +26,7 @@ class TransformersEngine:
         self._vocabulary = Vocabulary(directory)
         self._beam_size = options.beam_size
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.on_gpu = self._device == "cuda"
         try:
             model = WhisperForConditionalGeneration.from_pretrained(
                 directory, dtype=getattr(torch, str(options.quantization))
@@ -40,7 +42,8 @@ class TransformersEngine:
             )
         self._model = model.eval().to(self._device)
         self.mel_bins = int(model.config.num_mel_bins)
-        self.bytes_per_position = 8 * int(model.config.decoder_layers) * int(model.config.d_model)
+        self.memory_model = MemoryModel.of(model.config.to_dict(), options.engine, str(options.quantization))
+        self.languages = frozenset(self._vocabulary.languages)
 
     @torch.inference_mode()
     def decode(
@@ -74,3 +77,17 @@ class TransformersEngine:
             tokens = [token for token in row if self._vocabulary.is_text(token)]
             decoded.append(Decoded(tuple(tokens), self._vocabulary.text(tokens), None))
         return decoded
+
+    @torch.inference_mode()
+    def detect_language(self, features: Tensor) -> list[tuple[str, float]]:
+        states = encode(self._model, features.to(self._device, self._model.dtype))
+        start = torch.full((len(features), 1), self._vocabulary.start, device=self._device)
+        logits = self._model(
+            encoder_outputs=BaseModelOutput(last_hidden_state=states), decoder_input_ids=start
+        ).logits
+        codes, ids = zip(*self._vocabulary.languages.items(), strict=True)
+        best = logits[:, -1, list(ids)].float().softmax(-1).max(-1)
+        return [
+            (codes[place], float(probability))
+            for place, probability in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]
