@@ -29,7 +29,7 @@ def refused(result: subprocess.CompletedProcess[str], code: int = 2) -> str:
 def results(tmp_path: Path) -> Path:
     counts = {"words": 5, "correct": 3, "substitutions": 1, "deletions": 1, "insertions": 1}
     nothing: dict[str, Any] = dict.fromkeys(
-        ("speakers", "low_by_speaker", "high_by_speaker", "difference", "p_value", "matched_pairs", "chrf")
+        ("speakers", "low_by_speaker", "high_by_speaker", "difference", "p_value", "matched_pairs")
     )
     score = {
         "model": "mine",
@@ -46,7 +46,6 @@ def results(tmp_path: Path) -> Path:
         "seconds": 1.0,
         "windows": {"1500": 2},
         "counts": counts,
-        "chrf_signature": None,
         "signature": "wer|normaliser:lower-1|data:0123",
         **nothing,
     }
@@ -116,6 +115,25 @@ def test_one_html_file(results: Path, tmp_path: Path) -> None:
     assert out.read_text() == "mine"
     assert lors("report", results, "--out", out, "--overwrite").returncode == 0
     assert out.read_text(encoding="utf-8") == page
+
+
+def test_chosen_utterances_side_by_side(results: Path, tmp_path: Path) -> None:
+    shown = lors("report", results, "--utterance", "first").stdout
+    assert "1.5 s, 3 words: mine 2 errors\n" in shown
+    assert "REF  la casa <b>roja **\nmine la taza <b>roja ya\n        S            I\n" in shown
+    assert "second" not in shown
+    assert "substituted:" not in shown
+    both = lors("report", results, "--utterance", "second", "--utterance", "first").stdout
+    assert "REF  uno dos\nmine uno ***\n         D\n" in both
+    out = tmp_path / "side.html"
+    assert lors("report", results, "--utterance", "first", "--out", out).returncode == 0
+    page = out.read_text(encoding="utf-8")
+    assert '<td class="S"><span class="h">taza</span><b title="substituted">S</b></td>' in page
+    assert "&lt;b&gt;roja</td>" in page
+    assert "What went wrong" not in page
+    assert "Did you mean 'first'?" in refused(lors("report", results, "--utterance", "frist"))
+    assert "one model has nothing beside it" in refused(lors("report", results, "--side-by-side", "2"))
+    assert "expected at least one" in refused(lors("report", results, "--side-by-side", "0"))
 
 
 def test_mistakes_are_one_sentence(results: Path, tmp_path: Path) -> None:

@@ -6,7 +6,13 @@ import sacrebleu
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lors.speech.bleu import bleu_from_statistics, bleu_statistics, translation_score
+from lors.speech.bleu import (
+    bleu_from_statistics,
+    bleu_statistics,
+    chrf_from_statistics,
+    chrf_statistics,
+    translation_score,
+)
 
 REFERENCES = [
     "Please enter your password.",
@@ -47,6 +53,10 @@ def test_summed_statistics_give_the_corpus_score(references: list[str]) -> None:
     assert counts.shape == (len(references), 10)
     expected = sacrebleu.corpus_bleu(hypotheses, [references]).score
     assert bleu_from_statistics(counts.sum(axis=0)) == expected
+    counts = chrf_statistics(references, hypotheses)
+    assert counts.shape == (len(references), 18)
+    expected = sacrebleu.corpus_chrf(hypotheses, [references]).score
+    assert chrf_from_statistics(counts.sum(axis=0)) == expected
 
 
 def test_statistics_are_counts() -> None:

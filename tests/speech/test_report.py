@@ -221,6 +221,42 @@ def test_unseen_languages_come_from_the_records(results: Path, tmp_path: Path) -
         assert mean.p_value == score.p_value
 
 
+# --- models side by side
+
+
+def test_the_clips_in_which_models_differ_most(results: Path) -> None:
+    found = read_report(results, side_by_side=2)
+    assert found.sections == ()
+    assert [(c.first.language, c.first.id) for c in found.compared] == [
+        ("es", "es2"),
+        ("es", "es0"),
+        ("fr", "fr1"),
+        ("he", "he1"),
+    ]
+    errors = {model: u.errors.errors for model, u in found.compared[2].utterances.items()}
+    assert errors == {"good": 0, "bad<b>": 2}
+    page = html_report(found, results)
+    parsed = Page(page)
+    assert "What went wrong" not in page
+    assert not {"script", "img"} & {tag for tag, _ in parsed.tags}
+    assert sum(tag == "audio" for tag, _ in parsed.tags) == 4
+    assert {a["lang"] for tag, a in parsed.tags if tag == "table" and "lang" in a} == {"es", "fr", "he"}
+    text = StringIO()
+    print_report(found, Console(file=text, width=100))
+    assert "\x1b" not in text.getvalue()
+    assert "good   un deux trois\nbad<b> un deux trois amp quatre\n" in text.getvalue()
+
+
+def test_utterances_are_chosen_by_id(results: Path) -> None:
+    found = read_report(results, utterances=["fr1", "es3"], models=["bad<b>"])
+    assert [c.first.id for c in found.compared] == ["es3", "fr1"]
+    assert all(list(c.utterances) == ["bad<b>"] for c in found.compared)
+    both = read_report(results, utterances=["es0"], side_by_side=1)
+    assert [c.first.id for c in both.compared] == ["es0", "es2", "fr1", "he1"]
+    with pytest.raises(UsageError, match=r"no transcription has the id 'fr9'.*Did you mean"):
+        read_report(results, utterances=["fr9"])
+
+
 # --- HTML
 
 

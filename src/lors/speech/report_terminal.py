@@ -8,13 +8,13 @@ from lors.speech.aligned_words import AlignedWord
 from lors.speech.confusions import most_frequent
 from lors.speech.evaluation_report import Report, Section
 from lors.speech.evaluation_table import rich_table, table_notes
+from lors.speech.side_by_side_terminal import STYLES, print_side_by_side
 from lors.speech.worst import count_of
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-STYLES = {"C": "", "S": "bold yellow", "D": "bold red", "I": "bold cyan"}
 _LABELS = ("REF ", "HYP ", "    ")
 _CONFUSIONS = 8
 
@@ -38,6 +38,7 @@ def print_report(report: Report, console: "Console") -> None:
     console.print(
         "In alignments S is substituted, D deleted, I inserted; * stands for no word.", soft_wrap=True
     )
+    print_side_by_side(report.compared, console)
     for section in report.sections:
         _print_section(section, console)
 
