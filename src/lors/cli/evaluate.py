@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lors.cli.imports import no_collection
 from lors.cli.sizes import bytes_of
 
 
@@ -65,7 +66,9 @@ def evaluate(
     An evaluation that was interrupted goes on where it stopped when the same command is given again.
     """
     from lors.base.files import read_json
-    from lors.speech.evaluation import evaluate as evaluate_models
+
+    with no_collection():
+        from lors.speech.evaluation import evaluate as evaluate_models
     from lors.speech.evaluation_decoding import decoding_notes
     from lors.speech.evaluation_table import FIRST_METRICS, check_metrics, rich_table, table_notes
 

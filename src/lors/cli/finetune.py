@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from lors.cli.imports import no_collection
+
 
 def finetune(
     base: Annotated[str, typer.Option(help="Pretrained Whisper: a directory or a Hub id.")],
@@ -135,7 +137,8 @@ def finetune(
             typer.echo(line)
         return
 
-    from lors.speech.finetuning import finetune as finetune_model
+    with no_collection():
+        from lors.speech.finetuning import finetune as finetune_model
     from lors.speech.processes import one_voice
 
     with one_voice():

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lors.cli.imports import no_collection
 from lors.cli.sizes import bytes_of
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def merge(
 
         raise UsageError("--out is missing: name the directory to make.")
 
-    from lors.merging.engine import merge as merge_models
+    with no_collection():
+        from lors.merging.engine import merge as merge_models
 
     result = merge_models(
         checked,
@@ -104,7 +106,9 @@ def merge(
 
 def _recipe(path: Path | None, given: dict[str, Any]) -> "Recipe":
     from lors.base.errors import UsageError
-    from lors.merging.recipe import load_recipe, parse_recipe
+
+    with no_collection():
+        from lors.merging.recipe import load_recipe, parse_recipe
 
     if path is None and not given:
         raise UsageError("nothing to merge: give a recipe file, or --base, --expert, --method …; see --help.")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lors.cli.imports import no_collection
 from lors.cli.sizes import bytes_of
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def transcribe(
             raise UsageError(f"{out}: is a folder; name the file to write.")
         refuse_existing(out, overwrite)
 
-    from lors.speech.transcription import transcribe as transcribe_files
+    with no_collection():
+        from lors.speech.transcription import transcribe as transcribe_files
 
     transcripts = transcribe_files(
         model,
