@@ -20,7 +20,9 @@ from lors.cli import (
     quickstart,
     report,
     score,
+    suspects,
     transcribe,
+    tune,
     verify,
 )
 from lors.version import __version__
@@ -60,7 +62,9 @@ app.command()(evaluate.evaluate)
 app.command()(transcribe.transcribe)
 app.command()(report.report)
 app.command()(score.score)
+app.command()(suspects.suspects)
 app.add_typer(manifest.app, name="manifest")
+app.command()(tune.tune)
 app.command()(quickstart.quickstart)
 
 

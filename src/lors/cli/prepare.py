@@ -5,10 +5,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lors.cli import prepare_corpora, prepare_covost
+
 if TYPE_CHECKING:
     from lors.speech.corpora.prepared import PreparedCorpus
 
 app = typer.Typer(help="Turn a corpus into checked manifests and 16 kHz audio.", no_args_is_help=True)
+
+app.command("covost")(prepare_covost.covost)
+app.command("common-voice")(prepare_covost.common_voice)
+app.command("fleurs")(prepare_corpora.fleurs)
+app.command("multilingual-librispeech")(prepare_corpora.multilingual_librispeech)
+app.command("voxpopuli")(prepare_corpora.voxpopuli)
+app.command("europarl-st")(prepare_corpora.europarl_st)
+app.command("must-c")(prepare_corpora.must_c)
+app.command("hub")(prepare_corpora.hub)
 
 
 @app.callback()
@@ -39,11 +50,36 @@ def prompts(
     _print(corpus)
 
 
-def _print(corpus: "PreparedCorpus") -> None:
+@app.command()
+def stamps(
+    languages: Annotated[
+        list[str],
+        typer.Option(
+            "--languages",
+            "-l",
+            help="Of ca, es, fr, ru, ro, bg, be, el, da: a list with commas, or the flag repeated.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
+    minimum_words: Annotated[int, typer.Option(help="Leave out descriptions with fewer words.")] = 1,
+    maximum_seconds: Annotated[float, typer.Option(help="Leave out longer recordings; at most 30.")] = 30.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the folder if it exists.")] = False,
+) -> None:
+    """Stamps of Tux Paint: short spoken descriptions in nine languages, with English (161 MB, fetched once)."""
+    from lors.speech.corpora.stamps import prepare_stamps
+
+    names = [name.strip() for given in languages for name in given.split(",") if name.strip()]
+    corpus = prepare_stamps(
+        names, out, overwrite=overwrite, minimum_words=minimum_words, maximum_seconds=maximum_seconds
+    )
+    _print(corpus, "Stamps")
+
+
+def _print(corpus: "PreparedCorpus", title: str = "Telephone prompts") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"Telephone prompts in {corpus.directory}")
+    table = Table(title=f"{title} in {corpus.directory}")
     for heading in ("language", "task", "split"):
         table.add_column(heading)
     for heading in ("clips", "minutes"):

@@ -158,6 +158,12 @@ class Recipe(Parameters):
         """Where relative names of models are looked for, in order: beside the recipe file, then here."""
         return [folder for folder in (self._folder, Path()) if folder is not None]
 
+    def beside(self, path: Path) -> "Recipe":
+        """The same recipe, its relative names looked for beside `path` first."""
+        changed = self.model_copy()
+        changed._folder = path.absolute().parent
+        return changed
+
     def with_scale(self, scale: float) -> "Recipe":
         """The same recipe at another λ."""
         changed = parse_recipe({**self.model_dump(), "scale": scale})
@@ -194,9 +200,7 @@ def load_recipe(source: Recipe | Path | str | Mapping[str, Any]) -> Recipe:
     content, nodes = read_yaml(path)
     if not isinstance(content, dict):
         raise UsageError(f"{path}:1: expected a recipe, a mapping with the keys base, method, experts ….")
-    recipe = parse_recipe(content, lambda location: f"{path}:{line_of(nodes, location)}: ")
-    recipe._folder = path.absolute().parent
-    return recipe
+    return parse_recipe(content, lambda location: f"{path}:{line_of(nodes, location)}: ").beside(path)
 
 
 _FIELDS: dict[Any, type[BaseModel]] = {"experts": Expert, "prune": Step, "layer_scale": LayerScale}

@@ -3,16 +3,21 @@
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from lors.base.errors import LorsError, UsageError, did_you_mean
-from lors.base.files import write_text
-from lors.speech.audio import TOLERANCE_SECONDS, audio_duration
+from lors.base.files import atomic_file
 from lors.speech.languages import language_code
+from lors.speech.manifests.json_lines import json_object, kind
+from lors.speech.manifests.lines import BadLineError, numbered_lines
+from lors.speech.manifests.seen import SeenKeys, temporary_database
+
+EXPECTED = "a manifest (JSON Lines)"
+"""What a manifest is, for a sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +52,8 @@ class Utterance:
         return "transcribe" if self.source_lang == self.target_lang else "translate"
 
 
-_REQUIRED = ("id", "audio_filepath", "duration", "text", "source_lang", "target_lang")
-_OPTIONAL = ("offset", "speaker", "normaliser")
+REQUIRED = ("id", "audio_filepath", "duration", "text", "source_lang", "target_lang")
+OPTIONAL = ("offset", "speaker", "normaliser")
 _NUMBERS = ("duration", "offset")
 
 
@@ -66,15 +71,36 @@ def read_manifest(path: Path, check_audio: bool = True) -> list[Utterance]:
         UsageError: the first line that is wrong, named as FILE:LINE, and how many more are.
     """
     utterances: list[Utterance] = []
-    problems = [(line, what) for line, what in _scan(Path(path), check_audio, utterances.append)]
+    first, problems = (0, ""), 0
+    for line, found in manifest_rows(Path(path), check_audio):
+        if isinstance(found, Utterance):
+            utterances.append(found)
+        else:
+            first, problems = (first if problems else (line, found)), problems + 1
     if problems:
-        line, what = problems[0]
-        more = len(problems) - 1
-        others = f" (and {more} more; `lors manifest check {path}` lists them)" if more else ""
-        raise UsageError(f"{path}:{line}: {what}{others}")
+        others = (
+            f" (and {problems - 1} more; `lors manifest check {path}` lists them)" if problems > 1 else ""
+        )
+        raise UsageError(f"{path}:{first[0]}: {first[1]}{others}")
     if not utterances:
-        raise UsageError(f"{path}: the manifest is empty; one JSON object a line was expected.")
+        raise UsageError(is_empty(path))
     return utterances
+
+
+def stream_manifest(path: Path) -> Iterator[Utterance]:
+    """Yield a manifest's utterances one by one, in constant memory; the audio is not looked at.
+
+    Raises:
+        UsageError: the first line that is wrong, when its turn comes, named as FILE:LINE.
+    """
+    empty = True
+    for line, found in manifest_rows(Path(path), check_audio=False):
+        if not isinstance(found, Utterance):
+            raise UsageError(f"{path}:{line}: {found} (`lors manifest check {path}` lists all)")
+        yield found
+        empty = False
+    if empty:
+        raise UsageError(is_empty(path))
 
 
 def manifest_problems(path: Path, check_audio: bool = True) -> Iterator[tuple[int, str]]:
@@ -83,18 +109,38 @@ def manifest_problems(path: Path, check_audio: bool = True) -> Iterator[tuple[in
     Raises:
         UsageError: the manifest itself is missing or no file.
     """
-    return _scan(Path(path), check_audio, lambda utterance: None)
+    return ((line, found) for line, found in manifest_rows(Path(path), check_audio) if isinstance(found, str))
 
 
 def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
-    """Write a manifest atomically, audio paths relative to it; equal utterances give equal bytes."""
-    folder = Path(path).absolute().parent
-    write_text(path, "".join(_to_line(utterance, folder) + "\n" for utterance in utterances))
+    """Write a manifest atomically and as they come, audio paths relative to it; equal utterances give equal bytes.
+
+    Raises:
+        LorsError: an utterance has a path that is no Unicode.
+    """
+    path = Path(path)
+    folder = str(path.absolute().parent)
+    with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+        for utterance in utterances:
+            try:
+                file.write(_to_line(utterance, folder) + "\n")
+            except UnicodeEncodeError:
+                raise LorsError(
+                    f"{path}: the utterance '{ascii(utterance.id)[1:-1]}' has a path or a text that is no Unicode, "
+                    "which no manifest holds; rename its file."
+                ) from None
 
 
-def _to_line(utterance: Utterance, folder: Path) -> str:
-    audio = Path(os.path.relpath(utterance.audio_filepath, folder)).as_posix()
-    fields: dict[str, Any] = {"id": utterance.id, "audio_filepath": audio}
+def is_empty(path: Path) -> str:
+    """The sentence on a manifest without a line."""
+    return f"{path}: the manifest is empty; one JSON object a line was expected."
+
+
+def _to_line(utterance: Utterance, folder: str) -> str:
+    fields: dict[str, Any] = {
+        "id": utterance.id,
+        "audio_filepath": relative(utterance.audio_filepath, folder),
+    }
     if utterance.offset:
         fields["offset"] = utterance.offset
     fields |= {
@@ -110,60 +156,94 @@ def _to_line(utterance: Utterance, folder: Path) -> str:
     return json.dumps(fields, ensure_ascii=False)
 
 
-def _scan(path: Path, check_audio: bool, accept: Callable[[Utterance], None]) -> Iterator[tuple[int, str]]:
-    """Hand each good line to `accept` and yield each bad one."""
-    first_line_of: dict[str, int] = {}
+def relative(path: Path, folder: str) -> str:
+    """`path` as seen from `folder`, with slashes."""
+    parent, name = os.path.split(path)
+    if name in ("", ".", ".."):
+        return Path(os.path.relpath(path, folder)).as_posix()
+    parent = _relative_folder(parent, folder)
+    return name if parent == "." else f"{parent}/{name}"
+
+
+@lru_cache(maxsize=1024)
+def _relative_folder(path: str, folder: str) -> str:
+    return Path(os.path.relpath(path or ".", folder)).as_posix()
+
+
+def manifest_rows(path: Path, check_audio: bool) -> Iterator[tuple[int, Utterance | str]]:
+    """Yield for each line its number from 1, and what it holds or what is wrong with it.
+
+    Raises:
+        UsageError: the manifest itself is missing or no file.
+    """
     folder = path.absolute().parent
-    duration_of = cache(audio_duration)  # many lines may cut their clips from one file
-    for number, line in _lines(path):
+    audio_problem = audio_checker() if check_audio else lambda utterance: None
+    with temporary_database() as database:
+        seen = SeenKeys(database)
+        for number, line in numbered_lines(path, EXPECTED):
+            try:
+                utterance = to_utterance(json_object(line), folder)
+            except BadLineError as error:
+                yield number, str(error)
+                continue
+            first = seen.first_line(utterance.id.encode(), number)
+            problem = repeated(utterance.id, first) if first else audio_problem(utterance)
+            yield number, problem or utterance
+
+
+def repeated(identifier: str, first_line: int) -> str:
+    """The sentence on an id that is there again."""
+    return f"the id '{identifier[:100]}' is that of line {first_line} too."
+
+
+def audio_checker() -> Callable[[Utterance], str | None]:
+    """A function that opens an utterance's audio file and says what is wrong with it; None where nothing is."""
+    from lors.speech.audio import TOLERANCE_SECONDS, audio_duration
+
+    duration_of = lru_cache(maxsize=4096)(audio_duration)  # many lines may cut their clips from one file
+
+    def problem(utterance: Utterance) -> str | None:
         try:
-            utterance = _to_utterance(line, folder)
-            if utterance.id in first_line_of:
-                raise _BadLineError(
-                    f"the id '{utterance.id}' is that of line {first_line_of[utterance.id]} too."
-                )
-            first_line_of[utterance.id] = number
-            if check_audio:
-                _check_audio(utterance, duration_of)
+            there = duration_of(utterance.audio_filepath)
         except LorsError as error:
-            yield number, str(error)
-        else:
-            accept(utterance)
+            return str(error)
+        end = utterance.offset + utterance.duration
+        if end <= there + TOLERANCE_SECONDS:
+            return None
+        return (
+            f"{utterance.audio_filepath}: lasts {there:.2f} s, offset and duration ask for {end:.2f} s: "
+            "the file is truncated, or they are wrong."
+        )
+
+    return problem
 
 
-class _BadLineError(UsageError):
-    """What is wrong with one line, without its place."""
+def to_utterance(fields: Mapping[str, Any], folder: Path) -> Utterance:
+    """An utterance from what a line holds.
 
+    Args:
+        fields: by their names here; no others.
+        folder: from which a relative `audio_filepath` is taken.
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "no such file"
-        raise UsageError(f"{path}: {what}; a manifest (JSON Lines) was expected.")
-    with path.open("rb") as file:  # bytes: str would also break lines at U+2028 inside a text
-        for number, line in enumerate(file, start=1):
-            line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-            if line.strip():
-                yield number, line
-
-
-def _to_utterance(line: bytes, folder: Path) -> Utterance:
-    fields = _parse(line)
+    Raises:
+        BadLineError: a field is unknown, missing, of the wrong kind or out of range.
+    """
     for name in fields:
-        if name not in _REQUIRED + _OPTIONAL:
-            known = ", ".join(_REQUIRED + _OPTIONAL)
-            raise _BadLineError(
-                f"unknown field '{name}'; the fields are {known}.{did_you_mean(name, _REQUIRED + _OPTIONAL)}"
+        if name not in REQUIRED + OPTIONAL:
+            known = ", ".join(REQUIRED + OPTIONAL)
+            raise BadLineError(
+                f"unknown field '{name}'; the fields are {known}.{did_you_mean(name, REQUIRED + OPTIONAL)}"
             )
-    for name in _REQUIRED:
+    for name in REQUIRED:
         if name not in fields:
-            raise _BadLineError(f"the field '{name}' is missing.")
+            raise BadLineError(f"the field '{name}' is missing.")
     texts = {name: _text(name, fields[name]) for name in fields if name not in _NUMBERS}
     offset = _seconds("offset", fields.get("offset", 0.0))
     duration = _seconds("duration", fields["duration"])
     if offset < 0:
-        raise _BadLineError(f"'offset' is {offset:g}; zero or more seconds were expected.")
+        raise BadLineError(f"'offset' is {offset:g}; zero or more seconds were expected.")
     if duration <= 0:
-        raise _BadLineError(f"'duration' is {duration:g}; more than zero seconds were expected.")
+        raise BadLineError(f"'duration' is {duration:g}; more than zero seconds were expected.")
     return Utterance(
         id=texts["id"],
         audio_filepath=folder / texts["audio_filepath"],
@@ -177,42 +257,21 @@ def _to_utterance(line: bytes, folder: Path) -> Utterance:
     )
 
 
-def _parse(line: bytes) -> dict[str, Any]:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        fields = dict(pairs)
-        if len(fields) < len(pairs):
-            twice = next(name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1)
-            raise _BadLineError(f"the field '{twice}' is there twice.")
-        return fields
-
-    try:
-        fields = json.loads(line.decode("utf-8"), object_pairs_hook=unique)
-    except UnicodeDecodeError as error:
-        raise _BadLineError(f"not UTF-8 (byte {error.start + 1}); save the manifest as UTF-8.") from None
-    except json.JSONDecodeError as error:
-        raise _BadLineError(f"not JSON ({error.msg}, column {error.colno}).") from None
-    except (ValueError, RecursionError):
-        raise _BadLineError("not JSON that can be read (a number or a nesting without end).") from None
-    if not isinstance(fields, dict):
-        raise _BadLineError(f"a JSON object was expected, {_kind(fields)} was found.")
-    return fields
-
-
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise _BadLineError(f"'{name}' is {_kind(value)}; a string was expected.")
+        raise BadLineError(f"'{name}' is {kind(value)}; a string was expected.")
     if not value.strip():
-        raise _BadLineError(f"'{name}' is empty.")
+        raise BadLineError(f"'{name}' is empty.")
     if any("\ud800" <= character <= "\udfff" for character in value):
-        raise _BadLineError(f"'{name}' holds half a surrogate pair, which is no character.")
+        raise BadLineError(f"'{name}' holds half a surrogate pair, which is no character.")
     return value
 
 
 def _seconds(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _BadLineError(f"'{name}' is {_kind(value)}; a number of seconds was expected.")
+        raise BadLineError(f"'{name}' is {kind(value)}; a number of seconds was expected.")
     if abs(value) > 1e9 or not math.isfinite(value):
-        raise _BadLineError(f"'{name}' is too large or no number; a number of seconds was expected.")
+        raise BadLineError(f"'{name}' is too large or no number; a number of seconds was expected.")
     return float(value)
 
 
@@ -220,21 +279,4 @@ def _language(name: str, value: str) -> str:
     try:
         return language_code(value)
     except UsageError as error:
-        raise _BadLineError(f"'{name}': {error}") from None
-
-
-def _check_audio(utterance: Utterance, duration_of: Callable[[Path], float]) -> None:
-    there = duration_of(utterance.audio_filepath)
-    end = utterance.offset + utterance.duration
-    if end > there + TOLERANCE_SECONDS:
-        raise _BadLineError(
-            f"{utterance.audio_filepath}: lasts {there:.2f} s, offset and duration ask for {end:.2f} s: "
-            "the file is truncated, or they are wrong."
-        )
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    names = {bool: "true or false", int: "a number", float: "a number", str: "a string", list: "a list"}
-    return names.get(type(value), "an object")
+        raise BadLineError(f"'{name}': {error}") from None

@@ -1,7 +1,7 @@
 """What every prepared corpus is: a folder of manifests, a record of how they came about, and a card."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -93,7 +93,7 @@ class Card:
 
 def write_corpus(
     out: Path,
-    parts: Iterable[Part],
+    parts: Iterable[Part] | Callable[[Path], Iterable[Part]],
     left_out: Mapping[str, Mapping[str, int]],
     card: Card,
     settings: Mapping[str, Any],
@@ -104,7 +104,8 @@ def write_corpus(
 
     Args:
         out: the folder to make.
-        parts: for each manifest, its utterances; parts without any are left out.
+        parts: for each manifest, its utterances; parts without any are left out. A function gets the folder as long
+            as it is not whole, for readers that write audio into it.
         left_out: language → reason → number; read after all parts, so that readers may count as they go.
         card: for `README.md`.
         settings: what determined the result, for `prepare.json` and for `prepared_before`.
@@ -115,7 +116,8 @@ def write_corpus(
         LorsError: the disk is full; and what the parts raise.
     """
     with atomic_directory(out, overwrite) as partial:
-        manifests = [made for part in parts if (made := write_part(partial, part)) is not None]
+        read = parts(partial) if callable(parts) else parts
+        manifests = [made for part in read if (made := write_part(partial, part)) is not None]
         corpus = PreparedCorpus(out, manifests, {name: dict(counts) for name, counts in left_out.items()})
         write_json(partial / RECORD, record(corpus, card.title, settings))
         write_text(partial / "README.md", _readme(corpus, card))
