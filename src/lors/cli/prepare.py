@@ -1,14 +1,12 @@
 """`lors prepare`: corpora become checked manifests."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from lors.cli import prepare_corpora, prepare_covost
-
-if TYPE_CHECKING:
-    from lors.speech.corpora.prepared import PreparedCorpus
+from lors.cli.prepared import names, print_prepared
 
 app = typer.Typer(help="Turn a corpus into checked manifests and 16 kHz audio.", no_args_is_help=True)
 
@@ -43,11 +41,14 @@ def prompts(
     """Telephone prompts: real human speech, parallel in five languages (10 MB a language, fetched once)."""
     from lors.speech.corpora.prompts import prepare_prompts
 
-    names = [name.strip() for given in languages for name in given.split(",") if name.strip()]
     corpus = prepare_prompts(
-        names, out, overwrite=overwrite, minimum_words=minimum_words, maximum_seconds=maximum_seconds
+        names(languages),
+        out,
+        overwrite=overwrite,
+        minimum_words=minimum_words,
+        maximum_seconds=maximum_seconds,
     )
-    _print(corpus)
+    print_prepared("Telephone prompts", corpus, length="minutes")
 
 
 @app.command()
@@ -68,27 +69,11 @@ def stamps(
     """Stamps of Tux Paint: short spoken descriptions in nine languages, with English (161 MB, fetched once)."""
     from lors.speech.corpora.stamps import prepare_stamps
 
-    names = [name.strip() for given in languages for name in given.split(",") if name.strip()]
     corpus = prepare_stamps(
-        names, out, overwrite=overwrite, minimum_words=minimum_words, maximum_seconds=maximum_seconds
+        names(languages),
+        out,
+        overwrite=overwrite,
+        minimum_words=minimum_words,
+        maximum_seconds=maximum_seconds,
     )
-    _print(corpus, "Stamps")
-
-
-def _print(corpus: "PreparedCorpus", title: str = "Telephone prompts") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{title} in {corpus.directory}")
-    for heading in ("language", "task", "split"):
-        table.add_column(heading)
-    for heading in ("clips", "minutes"):
-        table.add_column(heading, justify="right")
-    for manifest in corpus.manifests:
-        row = (manifest.language, manifest.task, manifest.split, str(manifest.clips))
-        table.add_row(*row, f"{manifest.seconds / 60:.1f}", end_section=manifest.split == "test")
-    console = Console(highlight=False)
-    console.print(table)
-    for language, reasons in corpus.left_out.items():
-        counts = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
-        console.print(f"{language}, left out: {counts}", markup=False, soft_wrap=True)
+    print_prepared("Stamps", corpus, length="minutes")

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from lors.base.errors import UsageError
-from lors.cli.prepare_covost import MaximumSeconds, Out, Overwrite, SkipBad, _names, _print
+from lors.cli.prepare_covost import MaximumSeconds, Out, Overwrite, SkipBad
+from lors.cli.prepared import names, print_prepared
 
 Corpus = Annotated[Path, typer.Option("--corpus", help="The folder in which the corpus was unpacked.")]
 Languages = Annotated[
@@ -40,16 +41,16 @@ def fleurs(
 
     prepared = prepare_fleurs(
         corpus,
-        _names(languages),
+        names(languages),
         out,
-        targets=_names(targets or []),
-        splits=_names(splits or []),
+        targets=names(targets or []),
+        splits=names(splits or []),
         text=text,  # type: ignore[arg-type]  # checked there, with a sentence
         maximum_seconds=maximum_seconds,
         skip_bad=skip_bad,
         overwrite=overwrite,
     )
-    _print("FLEURS", prepared)
+    print_prepared("FLEURS", prepared)
 
 
 def multilingual_librispeech(
@@ -66,14 +67,14 @@ def multilingual_librispeech(
 
     prepared = prepare_multilingual_librispeech(
         corpus,
-        _names(languages),
+        names(languages),
         out,
-        splits=_names(splits or []),
+        splits=names(splits or []),
         maximum_seconds=maximum_seconds,
         skip_bad=skip_bad,
         overwrite=overwrite,
     )
-    _print("Multilingual LibriSpeech", prepared)
+    print_prepared("Multilingual LibriSpeech", prepared)
 
 
 def voxpopuli(
@@ -91,15 +92,15 @@ def voxpopuli(
 
     prepared = prepare_voxpopuli(
         corpus,
-        _names(languages),
+        names(languages),
         out,
-        splits=_names(splits or []),
+        splits=names(splits or []),
         text=text,  # type: ignore[arg-type]  # checked there, with a sentence
         maximum_seconds=maximum_seconds,
         skip_bad=skip_bad,
         overwrite=overwrite,
     )
-    _print("VoxPopuli", prepared)
+    print_prepared("VoxPopuli", prepared)
 
 
 def europarl_st(
@@ -117,15 +118,15 @@ def europarl_st(
 
     prepared = prepare_europarl_st(
         corpus,
-        _names(languages),
+        names(languages),
         out,
-        targets=_names(targets),
-        splits=_names(splits or []),
+        targets=names(targets),
+        splits=names(splits or []),
         maximum_seconds=maximum_seconds,
         skip_bad=skip_bad,
         overwrite=overwrite,
     )
-    _print("Europarl-ST", prepared)
+    print_prepared("Europarl-ST", prepared)
 
 
 def must_c(
@@ -143,13 +144,13 @@ def must_c(
     prepared = prepare_must_c(
         corpus,
         out,
-        targets=_names(targets),
-        splits=_names(splits or []),
+        targets=names(targets),
+        splits=names(splits or []),
         maximum_seconds=maximum_seconds,
         skip_bad=skip_bad,
         overwrite=overwrite,
     )
-    _print("MuST-C", prepared)
+    print_prepared("MuST-C", prepared)
 
 
 def hub(
@@ -180,7 +181,7 @@ def hub(
         columns=_columns(column),
         source_lang=source_lang,
         target_lang=target_lang,
-        splits=_names(split or ["train"]),
+        splits=names(split or ["train"]),
         config=config,
         revision=revision,
         licence=licence,
@@ -188,7 +189,7 @@ def hub(
         skip_bad=skip_bad,
         overwrite=overwrite,
     )
-    _print(dataset, prepared)
+    print_prepared(dataset, prepared)
 
 
 def _columns(given: list[str]) -> dict[str, str]:

@@ -1,13 +1,11 @@
 """`lors prepare covost` and `lors prepare common-voice`: releases that lie on this machine."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from lors.speech.corpora.prepared import PreparedCorpus
+from lors.cli.prepared import names, print_prepared
 
 Release = Annotated[
     Path,
@@ -69,7 +67,7 @@ def covost(
     corpus = prepare_covost(
         common_voice,
         covost,
-        _names(languages or []),
+        names(languages or []),
         out,
         direction=direction,  # type: ignore[arg-type]  # checked there, with a sentence
         subset=subset,
@@ -85,7 +83,7 @@ def covost(
         f"{join.language}-{join.split}: {join.matched} of CoVoST-2's {join.listed} clips are in Common Voice"
         for join in corpus.joins
     ]
-    _print("CoVoST-2", corpus, found)
+    print_prepared("CoVoST-2", corpus, found)
 
 
 def common_voice(
@@ -110,38 +108,11 @@ def common_voice(
 
     corpus = prepare_common_voice(
         common_voice,
-        _names(languages),
+        names(languages),
         out,
         speaker_splits=speaker_splits,
         maximum_seconds=maximum_seconds,
         skip_bad=skip_bad,
         overwrite=overwrite,
     )
-    _print("Common Voice", corpus)
-
-
-def _names(given: Sequence[str]) -> list[str]:
-    return [name.strip() for several in given for name in several.split(",") if name.strip()]
-
-
-def _print(title: str, corpus: "PreparedCorpus", lines: Sequence[str] = ()) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{title} in {corpus.directory}")
-    for heading in ("language", "task", "split"):
-        table.add_column(heading)
-    for heading in ("clips", "hours"):
-        table.add_column(heading, justify="right")
-    for manifest in corpus.manifests:
-        row = (manifest.language, manifest.task, manifest.split, str(manifest.clips))
-        table.add_row(*row, f"{manifest.seconds / 3600:.2f}", end_section=manifest.split == "test")
-    console = Console(highlight=False)
-    console.print(table)
-    left_out = [
-        f"{name}, left out: " + ", ".join(f"{number} {reason}" for reason, number in reasons.items())
-        for name, reasons in corpus.left_out.items()
-        if reasons
-    ]
-    for line in (*lines, *left_out):
-        console.print(line, markup=False, soft_wrap=True)
+    print_prepared("Common Voice", corpus)

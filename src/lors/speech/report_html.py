@@ -5,13 +5,12 @@ from html import escape
 from pathlib import Path
 
 from lors.base.files import write_text
-from lors.speech.aligned_words import AlignedWord
 from lors.speech.confusions import most_frequent
 from lors.speech.evaluation_report import Report, Section
 from lors.speech.evaluation_scores import Score
 from lors.speech.evaluation_table import table_notes
 from lors.speech.manifest import Utterance
-from lors.speech.report_parts import STEPS, html_language, html_text, legend, player
+from lors.speech.report_parts import aligned_word, html_language, html_text, legend, player
 from lors.speech.report_style import STYLE
 from lors.speech.side_by_side_html import html_side_by_side
 from lors.speech.worst import AlignedUtterance, count_of
@@ -200,7 +199,7 @@ def _utterance(utterance: AlignedUtterance, clip: Utterance | None, folder: Path
     errors = utterance.errors
     language = html_language(utterance.language)
     looped = "; looped, and was decoded again" if utterance.looped else ""
-    words = " ".join(map(_word, utterance.words))
+    words = " ".join(map(aligned_word, utterance.words))
     return (
         f'<article>\n<p class="facts"><bdi>{html_text(utterance.data_set)}</bdi> · '
         f"<bdi>{html_text(utterance.id)}</bdi> · {utterance.duration:.1f} s · {count_of(errors.errors, 'error')} in "
@@ -211,16 +210,6 @@ def _utterance(utterance: AlignedUtterance, clip: Utterance | None, folder: Path
         f'hypothesis: <bdi lang="{language}">{html_text(utterance.hypothesis)}</bdi></p>\n'
         f"{player(clip, folder)}</article>\n"
     )
-
-
-def _word(word: AlignedWord) -> str:
-    cells = "".join(
-        '<span class="gap">*</span>' if text is None else f'<span class="{side}">{html_text(text)}</span>'
-        for side, text in (("r", word.reference), ("h", word.hypothesis))
-    )
-    if word.step == "C":
-        return f'<span class="w">{cells}</span>'
-    return f'<span class="w {word.step}">{cells}<b title="{STEPS[word.step]}">{word.step}</b></span>'
 
 
 def _signatures(report: Report) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from lors.base.visible import visible
+from lors.speech.aligned_words import AlignedWord
 from lors.speech.manifest import Utterance
 
 STEPS = {"S": "substituted", "D": "deleted", "I": "inserted"}
@@ -43,3 +44,14 @@ def player(clip: Utterance | None, folder: Path) -> str:
         return ""
     part = f"#t={clip.offset:.3f},{clip.offset + clip.duration:.3f}" if clip.offset else ""
     return f'<audio controls preload="none" src="{escape(address + part)}"></audio>\n'
+
+
+def aligned_word(word: AlignedWord) -> str:
+    """One place of an alignment: the reference's word above the hypothesis's, coloured by the step."""
+    cells = "".join(
+        '<span class="gap">*</span>' if text is None else f'<span class="{side}">{html_text(text)}</span>'
+        for side, text in (("r", word.reference), ("h", word.hypothesis))
+    )
+    if word.step == "C":
+        return f'<span class="w">{cells}</span>'
+    return f'<span class="w {word.step}">{cells}<b title="{STEPS[word.step]}">{word.step}</b></span>'

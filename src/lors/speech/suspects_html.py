@@ -3,8 +3,8 @@
 from html import escape
 from pathlib import Path
 
-from lors.speech.aligned_words import AlignedWord, align_words
-from lors.speech.report_parts import STEPS, html_language, html_text, legend, player
+from lors.speech.aligned_words import align_words
+from lors.speech.report_parts import aligned_word, html_language, html_text, legend, player
 from lors.speech.report_style import STYLE
 from lors.speech.suspects_facts import Suspects
 from lors.speech.suspects_signs import Suspect
@@ -65,18 +65,8 @@ def _article(place: int, suspect: Suspect, folder: Path) -> str:
         f'<article>\n<p class="facts">{place} · {suspect.suspicion:.2f} · <bdi>{html_text(clip.data_set)}</bdi> · '
         f"<bdi>{html_text(utterance.id)}</bdi> · {utterance.duration:.1f} s · "
         f"model {100 * clip.certainty:.0f} % sure</p>\n<p>{signs}</p>\n"
-        f'<p class="words" dir="auto" lang="{language}">{" ".join(map(_word, words))}</p>\n'
+        f'<p class="words" dir="auto" lang="{language}">{" ".join(map(aligned_word, words))}</p>\n'
         f'<p class="note">transcript: <bdi lang="{language}">{html_text(utterance.text)}</bdi><br>'
         f'hypothesis: <bdi lang="{language}">{html_text(clip.hypothesis)}</bdi></p>\n'
         f"{player(utterance, folder)}</article>\n"
     )
-
-
-def _word(word: AlignedWord) -> str:
-    cells = "".join(
-        '<span class="gap">*</span>' if text is None else f'<span class="{side}">{html_text(text)}</span>'
-        for side, text in (("r", word.reference), ("h", word.hypothesis))
-    )
-    if word.step == "C":
-        return f'<span class="w">{cells}</span>'
-    return f'<span class="w {word.step}">{cells}<b title="{STEPS[word.step]}">{word.step}</b></span>'

@@ -5,10 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import soundfile
-
-from lors.base.errors import LorsError, UsageError, did_you_mean
+from lors.base.errors import UsageError
 from lors.base.files import (
     atomic_directory,
     refuse_existing,
@@ -17,7 +14,7 @@ from lors.base.files import (
     write_text,
 )
 from lors.base.progress import progress
-from lors.speech.audio import SAMPLE_RATE, audio_duration, load_audio
+from lors.speech.audio import audio_duration, load_audio
 from lors.speech.corpora.prepared import (
     RECORD,
     Part,
@@ -31,14 +28,13 @@ from lors.speech.corpora.prompt_corrections import NOT_TRANSLATIONS
 from lors.speech.corpora.prompt_readme import readme
 from lors.speech.corpora.prompt_sources import VERSION, VOICES, audio_folder, transcript
 from lors.speech.corpora.prompt_transcripts import clean, count_words, is_description, parse
+from lors.speech.corpora.recorded import LONGEST_SECONDS, check_limits, choose_languages, write_flac
 from lors.speech.corpora.splits import SPLITS, groups_of_equal_text, split_of
-from lors.speech.languages import language_code
 from lors.speech.manifest import Utterance
 
 NORMALISER = "fold-diacritics"
 """The profile that transcriptions ask for: no transcript of these prompts writes its accents reliably."""
 
-_LONGEST_SECONDS = 30.0  # what Whisper hears at once
 _BYTES_PER_LANGUAGE = 40 << 20
 
 
@@ -59,7 +55,7 @@ def prepare_prompts(
     overwrite: bool = False,
     reuse: bool = False,
     minimum_words: int = 3,
-    maximum_seconds: float = _LONGEST_SECONDS,
+    maximum_seconds: float = LONGEST_SECONDS,
 ) -> PreparedCorpus:
     """Write manifests and 16 kHz audio of the telephone prompts: transcription, and translation into English.
 
@@ -80,14 +76,8 @@ def prepare_prompts(
         LorsError: the recordings are not in the cache and cannot be fetched, or the disk is full.
     """
     out = Path(out)
-    chosen = _choose(languages)
-    if minimum_words < 1:
-        raise UsageError(f"minimum words: {minimum_words} was given; 1 or more is expected.")
-    if not 0 < maximum_seconds <= _LONGEST_SECONDS:
-        raise UsageError(
-            f"maximum seconds: {maximum_seconds:g} was given; more than 0 and at most {_LONGEST_SECONDS:g} "
-            "(what Whisper hears at once) is expected."
-        )
+    chosen = choose_languages(languages, VOICES, "the telephone prompts are spoken in")
+    check_limits(minimum_words, maximum_seconds)
     settings = {"languages": chosen, "minimum_words": minimum_words, "maximum_seconds": maximum_seconds}
     if reuse and (earlier := prepared_before(out, settings)):
         return earlier
@@ -119,25 +109,6 @@ def prepare_prompts(
         write_json(partial / RECORD, {**about, "normaliser": NORMALISER})
         write_text(partial / "README.md", readme(corpus, settings, NORMALISER))
     return corpus
-
-
-def _choose(languages: Sequence[str]) -> list[str]:
-    """The codes, each once, in the order given."""
-    chosen = []
-    for name in languages:
-        try:
-            code = language_code(name)
-        except UsageError:
-            code = name
-        if code not in VOICES:
-            raise UsageError(
-                f"'{name}': the telephone prompts are spoken in {', '.join(VOICES)}; choose of these."
-                f"{did_you_mean(name, VOICES)}"
-            )
-        chosen.append(code)
-    if not chosen:
-        raise UsageError(f"no language is named; choose of {', '.join(VOICES)}.")
-    return list(dict.fromkeys(chosen))
 
 
 def _spoken(language: str, raw: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
@@ -206,12 +177,7 @@ def _convert(folders: Mapping[str, Path], selections: Mapping[str, _Selection], 
         for language, identifier in clips:
             samples = load_audio(folders[language] / f"{identifier}.g722")
             path = audio / language / f"{identifier}.flac"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            integers = np.round(samples * 32768).clip(-32768, 32767).astype(np.int16)
-            try:
-                soundfile.write(str(path), integers, SAMPLE_RATE, subtype="PCM_16")
-            except soundfile.LibsndfileError as error:
-                raise LorsError(f"{path}: cannot be written ({error.error_string.rstrip('.')}).") from None
+            write_flac(samples, path)
             advance(1)
 
 

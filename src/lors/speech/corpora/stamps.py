@@ -7,10 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import soundfile
-
-from lors.base.errors import LorsError, UsageError, did_you_mean
+from lors.base.errors import UsageError
 from lors.base.files import (
     atomic_directory,
     refuse_existing,
@@ -29,18 +26,17 @@ from lors.speech.corpora.prepared import (
     record,
     write_part,
 )
+from lors.speech.corpora.recorded import LONGEST_SECONDS, check_limits, choose_languages, write_flac
 from lors.speech.corpora.splits import SPLITS, groups_of_equal_text, split_of
 from lors.speech.corpora.stamps_corrections import NOT_TRANSLATIONS, NOT_WHAT_IS_SAID
 from lors.speech.corpora.stamps_readme import readme
 from lors.speech.corpora.stamps_sources import LANGUAGES, VERSION, recordings, stamps_folder, voice
 from lors.speech.corpora.stamps_transcripts import clean, count_letters, count_words, read_descriptions
-from lors.speech.languages import language_code
 from lors.speech.manifest import Utterance
 
 LETTERS_PER_SECOND = 22.0
 """A text that takes more is not what is said: of 100 recordings that fit their texts, one or none is as fast."""
 
-_LONGEST_SECONDS = 30.0  # what Whisper hears at once
 _BYTES_PER_LANGUAGE = 40 << 20
 _WORKERS = 2
 
@@ -62,7 +58,7 @@ def prepare_stamps(
     overwrite: bool = False,
     reuse: bool = False,
     minimum_words: int = 1,
-    maximum_seconds: float = _LONGEST_SECONDS,
+    maximum_seconds: float = LONGEST_SECONDS,
 ) -> PreparedCorpus:
     """Write manifests and 16 kHz audio of the stamps' spoken descriptions: transcription, and translation into English.
 
@@ -82,14 +78,8 @@ def prepare_stamps(
         LorsError: the recordings are not in the cache and cannot be fetched, or the disk is full.
     """
     out = Path(out)
-    chosen = _choose(languages)
-    if minimum_words < 1:
-        raise UsageError(f"minimum words: {minimum_words} was given; 1 or more is expected.")
-    if not 0 < maximum_seconds <= _LONGEST_SECONDS:
-        raise UsageError(
-            f"maximum seconds: {maximum_seconds:g} was given; more than 0 and at most {_LONGEST_SECONDS:g} "
-            "(what Whisper hears at once) is expected."
-        )
+    chosen = choose_languages(languages, LANGUAGES, "the stamps are described in")
+    check_limits(minimum_words, maximum_seconds)
     settings = {"languages": chosen, "minimum_words": minimum_words, "maximum_seconds": maximum_seconds}
     if reuse and (earlier := prepared_before(out, settings)):
         return earlier
@@ -119,25 +109,6 @@ def prepare_stamps(
         write_json(partial / RECORD, record(corpus, f"tuxpaint-stamps {VERSION}", settings))
         write_text(partial / "README.md", readme(corpus, settings, LETTERS_PER_SECOND))
     return corpus
-
-
-def _choose(languages: Sequence[str]) -> list[str]:
-    """The codes, each once, in the order given."""
-    chosen = []
-    for name in languages:
-        try:
-            code = language_code(name)
-        except UsageError:
-            code = name
-        if code not in LANGUAGES:
-            raise UsageError(
-                f"'{name}': the stamps are described in {', '.join(LANGUAGES)}; choose of these."
-                f"{did_you_mean(name, LANGUAGES)}"
-            )
-        chosen.append(code)
-    if not chosen:
-        raise UsageError(f"no language is named; choose of {', '.join(LANGUAGES)}.")
-    return list(dict.fromkeys(chosen))
 
 
 def _spoken(language: str, raw: Mapping[str, str]) -> dict[str, str]:
@@ -202,13 +173,8 @@ def _convert(selections: Mapping[str, _Selection], audio: Path) -> dict[tuple[st
         language, identifier = clip
         samples = load_audio(selections[language].recordings[identifier])
         path = audio / language / f"{identifier}.flac"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        integers = np.round(samples * 32768).clip(-32768, 32767).astype(np.int16)
-        try:
-            soundfile.write(str(path), integers, SAMPLE_RATE, subtype="PCM_16")
-        except soundfile.LibsndfileError as error:
-            raise LorsError(f"{path}: cannot be written ({error.error_string.rstrip('.')}).") from None
-        return len(integers) / SAMPLE_RATE
+        write_flac(samples, path)
+        return len(samples) / SAMPLE_RATE
 
     seconds = {}
     with progress("Converting", len(clips), "clips") as advance, ThreadPoolExecutor(_WORKERS) as pool:
