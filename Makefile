@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/pip --disable-pip-version-check --no-cache-dir
 
-.PHONY: quickstart test lint format benchmark-merge benchmark-merge-growth benchmark-decode benchmark-finetune clean
+.PHONY: quickstart test lint format benchmark-merge benchmark-merge-growth benchmark-decode benchmark-finetune benchmark-tune clean
 
 quickstart: $(VENV)/.runtime  ## real Whisper, real speech: two experts, five merges, one table, one chart
 	$(VENV)/bin/lors quickstart --out quickstart
@@ -33,6 +33,9 @@ benchmark-decode: $(VENV)/.runtime        ## lors against transformers: time, me
 
 benchmark-finetune: $(VENV)/.runtime      ## lors finetune against the stock recipe; wants ARGS="--data DIR" of `lors prepare prompts`
 	$(VENV)/bin/python benchmarks/finetune/compare.py $(ARGS)
+
+benchmark-tune: $(VENV)/.runtime          ## lors tune against merging and evaluating each candidate; wants ARGS="--data DIR --expert E …"
+	$(VENV)/bin/python benchmarks/tune/compare.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) quickstart

@@ -7,20 +7,22 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-AUDIO_FILES = 1000
-"""Short wav files, in turn: so many clips lie between two that share one."""
+AUDIO_FILES = 20_000
+"""Short files, in turn: so many clips lie between two that share one, more than `check` remembers the lengths of."""
 SECONDS = 1.0
+KINDS = ("wav", "mp3")
+_RATE = 8000
 _LETTERS = "etaoinshrdlucmfwypvbgkjqxzéñ"
 
 
-def make_manifest(folder: Path, lines: int, seed: int = 0) -> Path:
+def make_manifest(folder: Path, lines: int, kind: str = "wav", seed: int = 0) -> Path:
     """`folder/manifest-N.jsonl` with so many lines; one that is there already is taken as it is.
 
     Ids and texts look as Common Voice's do; the offset of 0.1 s and lengths of 0.2 to 0.9 s lie within the audio
     files, which are made too.
     """
-    path = folder / f"manifest-{lines}.jsonl"
-    make_audio(folder / "clips")
+    path = folder / (f"manifest-{lines}.jsonl" if kind == "wav" else f"manifest-{kind}-{lines}.jsonl")
+    make_audio(folder / "clips", kind)
     if path.exists():
         return path
     draws = random.Random(seed)
@@ -30,7 +32,7 @@ def make_manifest(folder: Path, lines: int, seed: int = 0) -> Path:
         for number in range(lines):
             fields = {
                 "id": f"common_voice_en_{draws.randrange(10**8):08d}-{number}",
-                "audio_filepath": f"clips/{number % AUDIO_FILES:04d}.wav",
+                "audio_filepath": f"clips/{number % AUDIO_FILES:05d}.{kind}",
                 "offset": 0.1,
                 "duration": round(draws.uniform(0.2, 0.9), 3),
                 "text": " ".join(draws.choices(words, k=draws.randint(4, 14))),
@@ -43,10 +45,15 @@ def make_manifest(folder: Path, lines: int, seed: int = 0) -> Path:
     return path
 
 
-def make_audio(folder: Path) -> None:
-    """1000 wav files of one second."""
+def make_audio(folder: Path, kind: str) -> None:
+    """So many wav (8 kB each) or mp3 files (4 kB) of one second."""
     folder.mkdir(parents=True, exist_ok=True)
+    one = folder / f"one.{kind}"
+    encoding = {"subtype": "PCM_U8"} if kind == "wav" else {}
+    soundfile.write(one, np.zeros(int(_RATE * SECONDS), np.int16), _RATE, **encoding)
+    content = one.read_bytes()
+    one.unlink()
     for number in range(AUDIO_FILES):
-        path = folder / f"{number:04d}.wav"
+        path = folder / f"{number:05d}.{kind}"
         if not path.exists():
-            soundfile.write(path, np.zeros(int(16000 * SECONDS), np.int16), 16000)
+            path.write_bytes(content)

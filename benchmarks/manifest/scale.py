@@ -2,7 +2,9 @@
 
     .venv/bin/python benchmarks/manifest/scale.py            # 10^4 … 1.5·10^6 lines
     .venv/bin/python benchmarks/manifest/scale.py --lines 10000 --repeats 1
+    .venv/bin/python benchmarks/manifest/scale.py --only check-audio --audio mp3
 
+Audio is 20,000 files of a second, so that each line of a manifest has a header to be opened.
 Each command runs in a process of its own, as a user types it. Memory is that of the whole process tree.
 """
 
@@ -19,7 +21,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import numpy as np
-from lines import make_manifest
+from lines import AUDIO_FILES, KINDS, SECONDS, make_manifest
 from matplotlib.figure import Figure
 from measure import Run, measure
 from report import RESULTS, ROOT, Record, markdown, median, rich_table, spread_text, wide_console
@@ -107,10 +109,11 @@ def scale(arguments: argparse.Namespace) -> int:
     console, folder = wide_console(), arguments.folder.absolute()
     counts = sorted(map(int, arguments.lines.split(",")))
     wanted = [one for one in COMMANDS if not arguments.only or one.key in arguments.only.split(",")]
-    record = Record("manifest", arguments.results, {"lines": counts, "repeats": arguments.repeats})
+    settings = {"lines": counts, "repeats": arguments.repeats, "audio": arguments.audio}
+    record = Record("manifest", arguments.results, settings)
     points: list[Point] = []
     for lines in counts:
-        source = make_manifest(folder, lines)
+        source = make_manifest(folder, lines, arguments.audio)
         source.read_bytes()  # into the page cache, for all alike
         for command in wanted:
             point = _measure(command, source, lines, folder, arguments.repeats)
@@ -118,7 +121,8 @@ def scale(arguments: argparse.Namespace) -> int:
             console.print(*point.row(), sep="  ", highlight=False)
             record.save([run for one in points for run in one.runs])
     rows = [point.row() for point in points]
-    notes = [*record.about(), _memory_note(points), *_growth(points)]
+    notes = [*record.about(), f"The clips are {AUDIO_FILES:,} {arguments.audio} files of {SECONDS:g} s."]
+    notes += [_memory_note(points), *_growth(points)]
     table = [dict(zip(HEADERS, row, strict=True)) for row in rows]
     record.save([run for one in points for run in one.runs], complete=True, table=table, notes=notes)
     title = "lors manifest: growth with the number of lines"
@@ -222,6 +226,7 @@ def main() -> int:
     parser.add_argument("--lines", default="10000,100000,500000,1500000")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", default="", help=f"of {','.join(one.key for one in COMMANDS)}")
+    parser.add_argument("--audio", choices=KINDS, default=KINDS[0], help="of the clips")
     parser.add_argument("--keep", action="store_true", help="leave the manifests that were made")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"manifests, logs; by default {FOLDER}")
     parser.add_argument("--results", type=Path, default=RESULTS)

@@ -19,7 +19,7 @@ from lors.merging.methods.method import Method
 from lors.merging.methods.table import METHODS
 from lors.speech.evaluation import evaluate
 from lors.speech.evaluation_table import markdown_table
-from lors.study.scale_search import choose_scale
+from lors.study.quickstart.scale_search import choose_scale
 
 SCALES = {"sum": (0.2, 0.4, 0.6, 0.8, 1.0), "mean": (0.4, 0.8, 1.2, 1.6, 2.0)}
 

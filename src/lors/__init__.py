@@ -17,6 +17,7 @@ The public functions are those behind the commands, with the same names and argu
     lors.merge              `lors merge`
     lors.verify             `lors verify`
     lors.tune               `lors tune`
+    lors.run_study          `lors study`
     lors.evaluate           `lors evaluate`
     lors.transcribe         `lors transcribe`
 
@@ -47,7 +48,8 @@ if TYPE_CHECKING:
     from lors.speech.finetuning import finetune
     from lors.speech.suspects import find_suspects
     from lors.speech.transcription import transcribe
-    from lors.study.tuning import tune
+    from lors.study.study import run_study
+    from lors.study.tuning.tune import tune
 
 _HOMES = {
     "LorsError": "lors.base.errors",
@@ -68,7 +70,8 @@ _HOMES = {
     "find_suspects": "lors.speech.suspects",
     "finetune": "lors.speech.finetuning",
     "evaluate": "lors.speech.evaluation",
-    "tune": "lors.study.tuning",
+    "tune": "lors.study.tuning.tune",
+    "run_study": "lors.study.study",
     "transcribe": "lors.speech.transcription",
 }
 
@@ -91,6 +94,7 @@ __all__ = [
     "prepare_prompts",
     "prepare_stamps",
     "prepare_voxpopuli",
+    "run_study",
     "transcribe",
     "tune",
     "verify",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from lors.base.errors import LorsError, UsageError
-from lors.checkpoints.dtypes import TORCH_DTYPES, dtype_name
+from lors.checkpoints.dtypes import dtype_name, torch_dtypes
 from lors.checkpoints.read import INDEX, WEIGHTS, open_checkpoint
 
 A = {"b": torch.arange(6, dtype=torch.float32).reshape(2, 3), "a": torch.ones(4, dtype=torch.bfloat16)}
@@ -29,8 +29,8 @@ def _sharded(directory: Path) -> Path:
 
 
 tensors = st.builds(
-    lambda name, shape: torch.randint(0, 2, shape).to(TORCH_DTYPES[name]),
-    st.sampled_from(sorted(TORCH_DTYPES)),
+    lambda name, shape: torch.randint(0, 2, shape).to(torch_dtypes()[name]),
+    st.sampled_from(sorted(torch_dtypes())),
     st.lists(st.integers(0, 5), max_size=3),
 )
 
@@ -47,7 +47,7 @@ def test_reading_agrees_with_safetensors(
     truth = load_file(directory / WEIGHTS)
     for name, info in checkpoint.tensors.items():
         tensor = checkpoint.read(name)
-        assert tensor.dtype == truth[name].dtype == TORCH_DTYPES[info.dtype]
+        assert tensor.dtype == truth[name].dtype == torch_dtypes()[info.dtype]
         assert tuple(tensor.shape) == info.shape
         assert info.nbytes == tensor.numel() * tensor.element_size()
         assert torch.equal(tensor.flatten().view(torch.uint8), truth[name].flatten().view(torch.uint8))
@@ -218,7 +218,7 @@ def test_what_is_no_directory_is_told(tmp_path: Path) -> None:
 
 
 def test_every_format_has_one_name() -> None:
-    assert {dtype_name(dtype): dtype for dtype in TORCH_DTYPES.values()} == TORCH_DTYPES
+    assert {dtype_name(dtype): dtype for dtype in torch_dtypes().values()} == torch_dtypes()
 
 
 def test_a_checkpoint_that_transformers_wrote_opens(whisper: Path, tmp_path: Path) -> None:

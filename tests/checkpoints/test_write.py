@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from lors.checkpoints.dtypes import TORCH_DTYPES, dtype_name
+from lors.checkpoints.dtypes import dtype_name, torch_dtypes
 from lors.checkpoints.write import TensorWriter, copy_side_files
 
 
@@ -22,9 +22,9 @@ def _infos(content: dict[str, torch.Tensor]) -> dict[str, tuple[str, tuple[int, 
 
 tensors = st.builds(
     lambda name, shape, seed: torch.randint(0, 2, shape, generator=torch.Generator().manual_seed(seed)).to(
-        TORCH_DTYPES[name]
+        torch_dtypes()[name]
     ),
-    st.sampled_from(sorted(TORCH_DTYPES)),
+    st.sampled_from(sorted(torch_dtypes())),
     st.lists(st.integers(0, 5), max_size=3),
     st.integers(0, 99),
 )

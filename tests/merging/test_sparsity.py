@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
-from lors.merging.sparsity import keep_largest, kept_count, largest
+from lors.merging.pieces import PIECE
+from lors.merging.sparsity import keep_largest, kept_count, largest, largest_of_difference
 
 
 def by_sorting(values: NDArray[np.floating], count: int) -> NDArray[np.bool_]:
@@ -51,6 +52,38 @@ def test_a_large_array_with_many_ties(dtype: type) -> None:
     values = np.random.default_rng(0).integers(-3, 4, 100_000).astype(dtype)
     for count in (1, 20_000, 50_000, 99_999):
         assert np.array_equal(largest(values, count), by_sorting(values, count))
+
+
+@given(
+    npst.arrays(np.float32, shapes, elements=st.floats(-4, 4, width=16)),
+    st.sampled_from([0.0, 1e-12, 1.0]),
+    st.data(),
+)
+@settings(max_examples=200, deadline=None)
+def test_the_mask_of_a_difference_is_that_of_a_stable_sort_in_float64(
+    values: NDArray[np.float32], size: float, data: st.DataObject
+) -> None:
+    noise = np.random.default_rng(0).integers(-2, 3, values.shape)
+    others = np.round(values).astype(np.float64) + size * noise
+    count = data.draw(st.integers(0, values.size))
+    found = largest_of_difference(values, others, count)
+    assert np.array_equal(found, by_sorting(values - others, count))
+
+
+def test_a_difference_over_several_pieces() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((3, PIECE - 17)).astype(np.float32)
+    others = (values + 1e-12 * rng.integers(-5, 6, values.shape)).astype(np.float64)
+    others[0, :1000] = rng.standard_normal(1000)
+    for count in (1, 990, 1000, 1001, values.size // 5, values.size - 1):
+        assert np.array_equal(
+            largest_of_difference(values, others, count), by_sorting(values - others, count)
+        )
+    others[2, -1] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        largest_of_difference(values, others, 5)
+    with pytest.raises(ValueError, match="no 4 largest"):
+        largest_of_difference(np.ones(3, dtype=np.float32), np.zeros(3), 4)
 
 
 def test_all_zero_keeps_the_first() -> None:

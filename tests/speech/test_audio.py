@@ -150,6 +150,31 @@ def test_what_is_no_audio_is_named(tmp_path: Path, name: str) -> None:
         assert str(caught.value).count("\n") == 0
 
 
+@pytest.mark.parametrize(
+    "name", ["clip.wav", "clip.mp3", "clip.flac", "clip.m4a", "clip.ogg", "clip.txt", "clip"]
+)
+@pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "mp3", "m4a"])
+def test_what_a_file_is_called_decides_nothing(tmp_path: Path, name: str, kind: str) -> None:
+    honest = tmp_path / f"honest.{kind}"
+    if kind == "m4a":
+        write_with_av(honest, "aac", 44100)
+    else:
+        soundfile.write(honest, sine(44100, level=0.4), 44100)
+    path = tmp_path / name
+    path.write_bytes(honest.read_bytes())
+    assert audio_duration(path) == audio_duration(honest)
+    assert np.array_equal(load_audio(path), load_audio(honest))
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "ogg"])
+def test_only_what_may_be_g722_is_read_as_g722(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "clip.g722"
+    soundfile.write(tmp_path / f"clip.{kind}", sine(44100, level=0.4), 44100)
+    path.write_bytes((tmp_path / f"clip.{kind}").read_bytes())
+    assert audio_duration(path) == pytest.approx(SECONDS, abs=0.01)
+    assert_is_sine(load_audio(path), 0.4, tolerance=0.05)
+
+
 def test_missing_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "empty.wav").touch()
     for read in (load_audio, audio_duration):

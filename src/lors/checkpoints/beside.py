@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lors.checkpoints.openai_pt import OpenAICheckpoint, write_side_files
 from lors.checkpoints.read import Checkpoint
 from lors.checkpoints.write import copy_side_files
 
@@ -19,7 +18,10 @@ def write_files_beside(base: Checkpoint, directory: Path, others: Sequence[Path]
     Raises:
         UsageError, LorsError: as `write_side_files`.
     """
-    if isinstance(base, OpenAICheckpoint):
-        write_side_files(base, directory, [path for path in others if path.is_dir()])
-    else:
+    if base.directory.is_dir():
         copy_side_files(base.directory, directory)
+        return
+    from lors.checkpoints.openai_pt import OpenAICheckpoint, write_side_files
+
+    assert isinstance(base, OpenAICheckpoint)
+    write_side_files(base, directory, [path for path in others if path.is_dir()])

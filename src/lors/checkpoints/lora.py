@@ -9,17 +9,16 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from math import prod, sqrt
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import SafetensorError, safe_open
+from typing import TYPE_CHECKING, Any
 
 from lors.base.errors import LorsError, UsageError
 from lors.base.files import read_json
-from lors.checkpoints.dtypes import FLOATS, dtype_name
-from lors.checkpoints.pickled import Tensors, load_without_code, tensors_of
-from lors.checkpoints.read import Checkpoint, TensorInfo, digest_of_files, read_header
+from lors.checkpoints.dtypes import FLOATS, Array, as_array, dtype_name
+from lors.checkpoints.read import Checkpoint, Handle, TensorInfo, digest_of_files, open_file, read_header
 from lors.checkpoints.tied import EMBEDDINGS, HEADS, hold_the_same
+
+if TYPE_CHECKING:
+    import torch
 
 CONFIG = "adapter_config.json"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
@@ -71,7 +70,7 @@ class AdapterCheckpoint(Checkpoint):
     _replaced: dict[str, str] = field(repr=False, compare=False)
     """Stored names of whole tensors that take the place of the base's: `modules_to_save`, trained biases."""
 
-    def read(self, name: str) -> torch.Tensor:
+    def read(self, name: str) -> "torch.Tensor":
         """The tensor `name` of base and adapter merged, float32; untouched ones are the base's own.
 
         KeyError where there is no such tensor. Do not change it in place.
@@ -84,7 +83,11 @@ class AdapterCheckpoint(Checkpoint):
             return tensor.float() + (second @ first).reshape(tensor.shape)
         return tensor.float() if name in self._replaced else tensor
 
-    def change(self, name: str) -> torch.Tensor | None:
+    def array(self, name: str) -> Array:
+        """What `read` gives, for numpy."""
+        return as_array(self.read(name))
+
+    def change(self, name: str) -> "torch.Tensor | None":
         """scaling · B · A, float32, in the tensor's shape; None where no adapter is on it, or a tensor replaces it.
 
         The difference of `read` and the base's tensor is the same but for its rounding, which has full rank.
@@ -97,7 +100,7 @@ class AdapterCheckpoint(Checkpoint):
         """True: tensors are added up in memory."""
         return True
 
-    def factors(self, name: str) -> tuple[torch.Tensor, torch.Tensor] | None:
+    def factors(self, name: str) -> "tuple[torch.Tensor, torch.Tensor] | None":
         """(A, B · scaling) in float32, shapes (r, columns) and (rows, r); None where no adapter is on `name`.
 
         (B · scaling) @ A is what the adapter adds to the tensor, seen as a matrix of the shape
@@ -121,7 +124,7 @@ class AdapterCheckpoint(Checkpoint):
     def _own_files(self) -> list[Path]:
         return [self.directory / CONFIG, *sorted(self._handles)]
 
-    def _stored(self, name: str) -> torch.Tensor:
+    def _stored(self, name: str) -> "torch.Tensor":
         (handle,) = self._handles.values()
         return handle.get_tensor(name)
 
@@ -185,14 +188,14 @@ def _read_config(directory: Path) -> dict[str, Any]:
     return config
 
 
-def _open_weights(directory: Path) -> tuple[Path, dict[str, TensorInfo], Any]:
+def _open_weights(directory: Path) -> tuple[Path, dict[str, TensorInfo], Handle]:
+    # With PyTorch, and here: only what is loaded by the time that a merge begins can be held to one thread each.
+    from lors.checkpoints.pickled import Tensors, load_without_code, tensors_of
+
     safe, pickled = (directory / name for name in WEIGHTS)
     if safe.is_file():
         stored = read_header(safe)
-        try:
-            return safe, stored, safe_open(safe, framework="pt", device="cpu")
-        except (SafetensorError, OSError) as error:
-            raise LorsError(f"{safe}: not a readable safetensors file ({error}); fetch it again.") from None
+        return safe, stored, open_file(safe, stored)
     if not pickled.is_file():
         raise UsageError(f"{directory}: holds {CONFIG}, but neither {safe.name} nor {pickled.name}.")
     tensors = tensors_of(pickled, load_without_code(pickled))

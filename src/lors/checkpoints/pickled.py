@@ -10,18 +10,22 @@ from typing import Any
 import torch
 
 from lors.base.errors import LorsError
-from lors.checkpoints.dtypes import dtype_name
+from lors.checkpoints.dtypes import Array, as_array, dtype_name
 
 
 @dataclass(frozen=True)
 class Tensors:
-    """Tensors in memory, or mapped, behind the one method of a safetensors handle."""
+    """Tensors in memory, or mapped, behind the methods of an open weight file."""
 
     tensors: Mapping[str, torch.Tensor]
 
     def get_tensor(self, name: str) -> torch.Tensor:
         """The tensor `name`; KeyError where there is none."""
         return self.tensors[name]
+
+    def get_array(self, name: str) -> Array:
+        """Its numbers."""
+        return as_array(self.tensors[name])
 
 
 def load_without_code(path: Path) -> Any:

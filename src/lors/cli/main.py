@@ -20,6 +20,7 @@ from lors.cli import (
     quickstart,
     report,
     score,
+    study,
     suspects,
     transcribe,
     tune,
@@ -65,6 +66,7 @@ app.command()(score.score)
 app.command()(suspects.suspects)
 app.add_typer(manifest.app, name="manifest")
 app.command()(tune.tune)
+app.add_typer(study.app, name="study")
 app.command()(quickstart.quickstart)
 
 

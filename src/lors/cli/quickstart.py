@@ -34,8 +34,8 @@ def quickstart(
 
     from lors.base.errors import UsageError
     from lors.speech.evaluation_table import rich_table
-    from lors.study.quickstart import QuickstartSettings
-    from lors.study.quickstart import quickstart as run
+    from lors.study.quickstart.quickstart import QuickstartSettings
+    from lors.study.quickstart.quickstart import quickstart as run
 
     try:
         factors = tuple(float(scale) for scale in scales.split(","))

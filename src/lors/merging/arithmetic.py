@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lors.base.errors import LorsError, UsageError
-from lors.checkpoints.dtypes import TORCH_DTYPES
+from lors.checkpoints.dtypes import Array, as_array, float32_of, rounded
 from lors.merging.measured import Measured, TensorCut, tensor_cuts
 from lors.merging.methods.method import Change, Inputs
 from lors.merging.methods.task_vectors import Float32Array
@@ -95,7 +94,7 @@ def whole_direction(plan: Plan, task: Task, measured: Measured) -> Float32Array:
 
 def merged_pieces(
     plan: Plan, task: Task, direction: Direction, scale: float | None, start: int, stop: int
-) -> Iterator[tuple[int, torch.Tensor, Rounding]]:
+) -> Iterator[tuple[int, Array, Rounding]]:
     """What to store of the flat entries from `start` to `stop`: (start of a piece, its entries, its rounding).
 
     The entries are θ0 + factor · scale · direction, in the task's dtype.
@@ -110,38 +109,37 @@ def merged_pieces(
     Raises:
         LorsError: a result is beyond the range of the dtype.
     """
-    dtype = TORCH_DTYPES[task.dtype]
-    base_entries = plan.base.read(task.name).reshape(-1)
+    base_entries = plan.base.array(task.name).reshape(-1)
     for piece in pieces(start, stop):
-        base = _float32(base_entries[piece])
+        base = float32_of(base_entries[piece])
         exact = direction(piece).astype(np.float64)
         if scale is not None:
             exact *= scale * task.factor
             exact += base
         elif task.factor != 1:
             exact = base + task.factor * (exact - base)
-        rounded = torch.from_numpy(exact).to(dtype)
-        if not _is_finite(_float32(rounded)):
+        stored = rounded(exact, task.dtype)
+        if not _is_finite(float32_of(stored)):
             _refuse_not_finite(plan, task)
             raise LorsError(
                 f"tensor '{task.name}': the merged values leave the range of {plan.recipe.dtype}; lower the "
                 "scale or the weights, or store float32."
             )
         rounding = Rounding(0.0, 0.0)
-        if dtype != torch.float32:
-            rounding = Rounding(_squared_norm(_float32(rounded) - exact), _squared_norm(exact - base))
-        yield piece.start, rounded, rounding
+        if task.dtype != "F32":
+            rounding = Rounding(_squared_norm(float32_of(stored) - exact), _squared_norm(exact - base))
+        yield piece.start, stored, rounding
 
 
-def common_value(plan: Plan, task: Task) -> torch.Tensor:
+def common_value(plan: Plan, task: Task) -> Array:
     """A tensor without floating-point numbers, which all models must share.
 
     Raises:
         UsageError: an expert's differs from the base's.
     """
-    value = plan.base.read(task.name)
+    value = plan.base.array(task.name)
     for expert in plan.experts:
-        if not torch.equal(expert.read(task.name), value):
+        if not np.array_equal(expert.array(task.name), value):
             raise UsageError(
                 f"{expert.tensors[task.name].file}: the tensor '{task.name}' ({task.dtype}, which cannot be "
                 "merged) differs from the base's; expected the same values."
@@ -160,8 +158,8 @@ class TensorReader:
 
     def __init__(self, plan: Plan, task: Task, checked: bool = True) -> None:
         self._plan, self._task, self._is_checked = plan, task, checked
-        self._read: dict[int, torch.Tensor] = {}
-        self._changes: dict[int, torch.Tensor | None] = {}
+        self._read: dict[int, Array] = {}
+        self._changes: dict[int, Float32Array | None] = {}
 
     def base(self, part: slice) -> Float32Array:
         """Entries of the base; LorsError where one is not finite."""
@@ -176,7 +174,7 @@ class TensorReader:
         stored = self._change(index)
         if stored is None:
             return self.expert(index, part) - base
-        return self._checked(stored.numpy()[part], index + 1)
+        return self._checked(stored[part], index + 1)
 
     def raw_pieces(self, expert: int) -> Iterator[Float32Array]:
         """The task vector of an expert after the steps before the method, piece by piece, unchecked."""
@@ -189,9 +187,9 @@ class TensorReader:
         stored = self._change(expert)
         for piece in pieces(0, self._task.entries):
             if stored is not None:
-                yield stored.numpy()[piece]
+                yield stored[piece]
             else:
-                yield _float32(self._entries(expert + 1)[piece]) - _float32(self._entries(0)[piece])
+                yield float32_of(self._entries(expert + 1)[piece]) - float32_of(self._entries(0)[piece])
 
     def refuse_not_finite(self, expert: int) -> None:
         """LorsError where an entry of the base or of an expert, or their difference, is not finite."""
@@ -202,22 +200,22 @@ class TensorReader:
                 f"tensor '{self._task.name}': the task vector of the expert {model} is beyond the range of float32."
             )
 
-    def _change(self, expert: int) -> torch.Tensor | None:
+    def _change(self, expert: int) -> Float32Array | None:
         """What the expert stores of its task vector as such, flat, read once."""
         if expert not in self._changes:
             found = self._plan.experts[expert].change(self._task.name)
-            self._changes[expert] = None if found is None else found.reshape(-1)
+            self._changes[expert] = None if found is None else as_array(found).reshape(-1)
         return self._changes[expert]
 
-    def _entries(self, index: int) -> torch.Tensor:
+    def _entries(self, index: int) -> Array:
         """Of the base (0) or an expert (from 1), read once, when first asked for."""
         if index not in self._read:
             model = self._plan.experts[index - 1] if index else self._plan.base
-            self._read[index] = model.read(self._task.name).reshape(-1)
+            self._read[index] = model.array(self._task.name).reshape(-1)
         return self._read[index]
 
     def _finite(self, index: int, part: slice) -> Float32Array:
-        return self._checked(_float32(self._entries(index)[part]), index)
+        return self._checked(float32_of(self._entries(index)[part]), index)
 
     def _checked(self, entries: Float32Array, index: int) -> Float32Array:
         if self._is_checked and not _is_finite(entries):
@@ -278,10 +276,6 @@ def _told(task: Task, method: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise LorsError(f"tensor '{task.name}': the method {method} cannot merge it: {error}.") from error
-
-
-def _float32(entries: torch.Tensor) -> Float32Array:
-    return entries.to(torch.float32).numpy()
 
 
 def _is_finite(entries: Float32Array) -> bool:

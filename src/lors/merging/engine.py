@@ -8,16 +8,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from lors.base.errors import UsageError
 from lors.base.files import atomic_directory, read_json, refuse_existing
 from lors.base.progress import progress, say
 from lors.checkpoints.beside import write_files_beside
-from lors.checkpoints.dtypes import TORCH_DTYPES
+from lors.checkpoints.dtypes import STORED, Array, as_tensor
 from lors.checkpoints.weights import WeightsWriter
 from lors.merging import lapack
 from lors.merging.arithmetic import (
@@ -31,6 +30,7 @@ from lors.merging.arithmetic import (
 from lors.merging.device import check_device, computing_on
 from lors.merging.measured import Measured
 from lors.merging.measuring import measure
+from lors.merging.methods.task_vectors import Float32Array
 from lors.merging.pieces import PIECE
 from lors.merging.plan import Plan, make_plan
 from lors.merging.recipe import Recipe, load_recipe
@@ -39,11 +39,14 @@ from lors.merging.signature import format_signature
 from lors.merging.tasks import Group, Task
 from lors.merging.workers import default_workers, run
 
+if TYPE_CHECKING:
+    import torch
+
 DEFAULT_MEMORY = 2 << 30
 """Bytes that all workers together may hold, the inputs' mapped pages aside."""
 
 # Large tensors that are merged entry by entry are shared out among the workers in such portions.
-_PORTION = 16 * PIECE
+_PORTION = 64 * PIECE
 
 # Where half precision changes what was merged by more than this, the user is warned.
 _NOTABLE_LOSS = 0.01
@@ -68,10 +71,10 @@ class TaskSum:
     """Σ wi · f(τi) of a recipe, for every tensor: θ0 + λ · sum is then the merge at any λ."""
 
     plan: Plan
-    sums: dict[str, torch.Tensor] = field(repr=False)
+    sums: dict[str, "torch.Tensor"] = field(repr=False)
     """float32, by name; tensors without floating-point numbers are not in it."""
 
-    def at(self, scale: float) -> dict[str, torch.Tensor]:
+    def at(self, scale: float) -> "dict[str, torch.Tensor]":
         """The merged tensors at λ = `scale`: the bits that `merge` writes, in the recipe's dtype."""
         tensors = {}
         for task in self.plan.tasks:
@@ -79,8 +82,8 @@ class TaskSum:
                 tensors[task.name] = self.plan.base.read(task.name)
             else:
                 parts = merged_pieces(self.plan, task, self.direction(task), scale, 0, task.entries)
-                flat = torch.cat([torch.empty(0, dtype=TORCH_DTYPES[task.dtype]), *(p for _, p, _ in parts)])
-                tensors[task.name] = flat.reshape(task.shape)
+                flat = np.concatenate([np.empty(0, STORED[task.dtype]), *(part for _, part, _ in parts)])
+                tensors[task.name] = as_tensor(flat.reshape(task.shape), task.dtype)
         tensors.update({copy: tensors[source] for copy, source in self.plan.copies.items()})
         return dict(sorted(tensors.items()))
 
@@ -179,18 +182,18 @@ def task_sum(
     if plan.decomposes:
         lapack.load()
     measured = measure(plan, workers, memory)
-    sums: dict[str, torch.Tensor] = {}
+    sums: dict[str, Float32Array] = {}
 
     def produce(portion: _Portion) -> None:
         task = portion.task
         if task.group == "copied":
             common_value(plan, task)
         else:
-            sums[task.name] = torch.from_numpy(whole_direction(plan, task, measured))
+            sums[task.name] = whole_direction(plan, task, measured)
 
     portions = [_Portion(task, 0, task.entries) for task in plan.tasks]
     _run(plan, portions, produce, "Adding task vectors", workers, memory)
-    return TaskSum(plan, dict(sorted(sums.items())))
+    return TaskSum(plan, {name: as_tensor(found, "F32") for name, found in sorted(sums.items())})
 
 
 @dataclass(frozen=True)
@@ -211,6 +214,8 @@ def _write_weights(
     plan: Plan, weights: WeightsWriter, workers: int, memory: int, known_sum: TaskSum | None
 ) -> dict[str, Rounding]:
     """Write every tensor; gives what storing changed, by tensor and place."""
+    if plan.recipe.dtype != "float32":
+        import torch  # noqa: F401  # rounds to half precision; only what is loaded can be held to one thread
     if plan.decomposes:
         lapack.load()
     measured = Measured() if known_sum is not None else measure(plan, workers, memory)
@@ -238,8 +243,8 @@ def _write_weights(
     return roundings
 
 
-def _nothing(task: Task) -> torch.Tensor:
-    return torch.empty(task.shape, dtype=TORCH_DTYPES[task.dtype])
+def _nothing(task: Task) -> Array:
+    return np.empty(task.shape, STORED[task.dtype])
 
 
 def _portions(plan: Plan, measured: Measured) -> list[_Portion]:

@@ -8,7 +8,6 @@ from unicodedata import normalize
 from lors.base.errors import LorsError, UsageError, did_you_mean
 from lors.checkpoints.find import find_checkpoint
 from lors.checkpoints.lora import is_adapter, open_adapter
-from lors.checkpoints.openai_pt import open_openai
 from lors.checkpoints.read import WEIGHTS, Checkpoint, open_checkpoint
 
 _PICKLED = {".pt", ".pth"}
@@ -40,6 +39,8 @@ def open_model(name: str, folders: Sequence[Path], base: Checkpoint | None = Non
     """
     local = find_local(name, folders)
     if local is not None and local.is_file() and local.suffix in _PICKLED:
+        from lors.checkpoints.openai_pt import open_openai
+
         return open_openai(local.resolve())
     if local is not None and is_adapter(local) and not (local / WEIGHTS).is_file():
         if base is None:

@@ -83,7 +83,7 @@ def _inner_and_outer(tall: FloatArray, rank: int, largest: float) -> tuple[Float
 
 def _is_worth_iterating(columns: int, rank: int) -> bool:
     # Measured: of smaller matrices, or for more directions, all eigenvectors' reduction is as fast.
-    return columns >= 512 and 20 * rank <= columns
+    return columns >= 384 and 20 * rank <= columns
 
 
 def low_rank(matrix: FloatArray, rank: int) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lors.base.errors import LorsError, UsageError
 from lors.base.files import read_json
+from lors.checkpoints.dtypes import Array, as_array, float32_of
 from lors.checkpoints.openai_pt import OpenAICheckpoint
 from lors.checkpoints.read import Checkpoint
 from lors.merging.methods.task_vectors import Float32Array
@@ -45,6 +46,10 @@ class MatchedCheckpoint(Checkpoint):
                     group, _finite_reader(self.base), _finite_reader(self.expert)
                 )
         return torch.from_numpy(apply(group, name, _reader(self.expert)(name), self._orders[group.name]))
+
+    def array(self, name: str) -> Array:
+        """What `read` gives, for numpy."""
+        return as_array(self.read(name))
 
     @property
     def builds_tensors(self) -> bool:
@@ -102,7 +107,7 @@ _PARTS = ("encoder", "decoder")
 
 
 def _reader(model: Checkpoint) -> Callable[[str], Float32Array]:
-    return lambda name: model.read(name).to(torch.float32).numpy()
+    return lambda name: float32_of(model.array(name))
 
 
 def _finite_reader(model: Checkpoint) -> Callable[[str], Float32Array]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-PIECE = 1 << 18
+PIECE = 1 << 16
 """Entries: small enough for the processor's cache."""
 
 

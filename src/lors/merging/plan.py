@@ -7,12 +7,11 @@ from pathlib import Path
 
 from lors.base.errors import LorsError, UsageError
 from lors.base.files import refuse_existing, require_free_space
-from lors.checkpoints.dtypes import FLOATS, TORCH_DTYPES
+from lors.checkpoints.dtypes import FLOATS, STORED, float32_of
 from lors.checkpoints.read import Checkpoint
 from lors.merging.alignment import align
 from lors.merging.locate import open_model
 from lors.merging.low_rank import kept_rank
-from lors.merging.matching import match_units
 from lors.merging.methods.method import Method, Settings
 from lors.merging.methods.rest import rest_of
 from lors.merging.methods.table import find_method
@@ -141,7 +140,7 @@ class Plan:
         """LorsError where an expert holds nothing but zeros; it stops reading at the first that is none."""
         names = sorted(task.name for task in self.tasks if task.group != "copied")
         for named, expert in zip(self.recipe.experts, self.experts, strict=True):
-            if names and not any(bool(expert.read(name).any()) for name in names):
+            if names and not any(bool(float32_of(expert.array(name)).any()) for name in names):
                 raise LorsError(
                     f"{expert.files()[0]}: every entry of the expert {named.model} is zero: not a trained model."
                 )
@@ -171,6 +170,8 @@ def make_plan(recipe: Recipe) -> Plan:
     _refuse_unknown_formats(base, experts, shared)
     warnings = tuple(_warnings(recipe, base, experts))
     if recipe.align is not None:
+        from lors.merging.matching import match_units
+
         experts = match_units(base, experts)
     tasks = make_tasks(recipe, base, experts, shared)
     return Plan(recipe, base, experts, tuple(tasks), copies, warnings)
@@ -191,7 +192,7 @@ def _refuse_unknown_formats(base: Checkpoint, experts: tuple[Checkpoint, ...], n
     for checkpoint in (base, *experts):
         for name in names:
             info = checkpoint.tensors[name]
-            if info.dtype not in TORCH_DTYPES or info.dtype in _TOO_NARROW:
+            if info.dtype not in STORED or info.dtype in _TOO_NARROW:
                 raise UsageError(
                     f"{info.file}: the tensor '{name}' is in {info.dtype}, which cannot be merged; take "
                     "weights in float32, float16 or bfloat16."

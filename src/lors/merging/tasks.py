@@ -7,7 +7,7 @@ from math import prod
 from typing import Literal
 
 from lors.base.errors import UsageError, did_you_mean
-from lors.checkpoints.dtypes import FLOATS, TORCH_DTYPES
+from lors.checkpoints.dtypes import FLOATS, STORED
 from lors.checkpoints.read import Checkpoint
 from lors.merging.layer_depth import depth_of, lines_factor
 from lors.merging.methods.method import Method
@@ -59,7 +59,7 @@ class Task:
 
     @property
     def nbytes(self) -> int:
-        return self.entries * TORCH_DTYPES[self.dtype].itemsize
+        return self.entries * STORED[self.dtype].itemsize
 
 
 def make_tasks(

@@ -116,7 +116,7 @@ def _signatures(directory: Path, signature: str) -> list[Check]:
     for path in sorted(directory.glob("*.safetensors")):
         claim = f"{path.name} has the signature in its header"
         try:
-            with safe_open(path, framework="pt") as weights:
+            with safe_open(path, framework="np") as weights:
                 found = (weights.metadata() or {}).get("lors")
         except (SafetensorError, OSError) as error:
             checks.append(Check(claim, False, f"it cannot be read ({error})"))

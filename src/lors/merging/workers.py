@@ -1,13 +1,13 @@
 """Work spread over threads, each of which computes on one core."""
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import torch
 from threadpoolctl import threadpool_limits
 
 Item = TypeVar("Item")
@@ -24,18 +24,30 @@ def default_workers() -> int:
 
 @contextmanager
 def one_core_each() -> Iterator[None]:
-    """Let numpy, scipy and torch use one thread for each call, and restore their settings afterwards.
+    """Let numpy, scipy and torch, where loaded, use one thread for each call; restore their settings afterwards.
 
     Two pools of BLAS threads on the same cores slow each other down tenfold; and the last digits of a matrix
     product depend on the number of threads, so one thread makes results the same everywhere.
     """
-    threads = torch.get_num_threads()
+    torch = _torch()
+    threads = torch and torch.get_num_threads()
     with threadpool_limits(limits=1):
-        torch.set_num_threads(1)
+        _use_one_thread()
         try:
             yield
         finally:
-            torch.set_num_threads(threads)
+            if torch is not None:
+                torch.set_num_threads(threads)
+
+
+def _torch() -> Any:
+    """PyTorch where it has been loaded: what does without it does not wait for it."""
+    return sys.modules.get("torch")
+
+
+def _use_one_thread() -> None:
+    if (torch := _torch()) is not None:
+        torch.set_num_threads(1)
 
 
 class _Budget:
@@ -83,7 +95,7 @@ def run(
             work(item)
 
     with one_core_each():
-        pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+        pool = ThreadPoolExecutor(workers, initializer=_use_one_thread)
         try:
             futures = [pool.submit(within_budget, item) for item in items]
             wait(futures, return_when=FIRST_EXCEPTION)

@@ -1,7 +1,7 @@
 """Any audio file → the 16 kHz mono samples that Whisper hears."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import av
@@ -10,6 +10,7 @@ import soundfile
 import soxr
 
 from lors.base.errors import LorsError
+from lors.speech.mpg123_remarks import without_mpg123_remarks
 
 SAMPLE_RATE = 16000
 """Samples per second of everything that `load_audio` returns."""
@@ -17,6 +18,7 @@ SAMPLE_RATE = 16000
 TOLERANCE_SECONDS = 0.1
 """How much shorter than stated a file may be: codecs and manifests round."""
 
+_WITH_A_HEADER = (b"RIFF", b"fLaC", b"OggS")
 _WHAT_IS_READ = "wav, flac, mp3, ogg, m4a, webm or g722"
 
 
@@ -36,8 +38,8 @@ def load_audio(path: Path, offset: float = 0.0, duration: float | None = None) -
     """
     path = Path(path)
     _require_file(path)
-    read = _read_with_soundfile if _is_for_soundfile(path) else _read_with_av
-    with _named(path):
+    with _named(path), _quiet(path):
+        read = _read_with_soundfile if _is_for_soundfile(path) else _read_with_av
         samples, rate = read(path, offset, duration)
     if not np.isfinite(samples).all():
         raise LorsError(f"{path}: holds samples that are not finite numbers; export the file anew.")
@@ -60,9 +62,9 @@ def audio_duration(path: Path) -> float:
     """
     path = Path(path)
     _require_file(path)
-    if path.suffix.lower() == ".g722":
-        return path.stat().st_size * 2 / SAMPLE_RATE  # two samples to a byte, and no header
-    with _named(path):
+    with _named(path), _quiet(path):
+        if _is_g722(path):
+            return path.stat().st_size * 2 / SAMPLE_RATE  # two samples to a byte, and no header
         if _is_for_soundfile(path):
             return _duration_with_soundfile(path)
         return _duration_with_av(path)
@@ -92,8 +94,23 @@ def _named(path: Path) -> Iterator[None]:
         raise LorsError(f"{path}: truncated or not audio; {_WHAT_IS_READ} was expected.") from None
 
 
+def _quiet(path: Path) -> AbstractContextManager[None]:
+    """Whatever libmpg123 may be given to read: all that does not begin as something else."""
+    return nullcontext() if _beginning(path) in _WITH_A_HEADER else without_mpg123_remarks()
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4)
+
+
+def _is_g722(path: Path) -> bool:
+    """It has no header: its name says so, unless the content plainly is something else."""
+    return path.suffix.lower() == ".g722" and _beginning(path) not in _WITH_A_HEADER
+
+
 def _is_for_soundfile(path: Path) -> bool:
-    if path.suffix.lower() == ".g722":
+    if _is_g722(path):
         return False
     with suppress(soundfile.LibsndfileError, TypeError):  # TypeError: .raw, which has no header
         return bool(soundfile.info(str(path)))
@@ -120,7 +137,7 @@ def _duration_with_soundfile(path: Path) -> float:
 
 def _open_with_av(path: Path) -> "av.container.InputContainer":
     # FFmpeg knows raw g722 only by its name
-    container = av.open(str(path), format="g722" if path.suffix.lower() == ".g722" else None)
+    container = av.open(str(path), format="g722" if _is_g722(path) else None)
     if not container.streams.audio:
         container.close()
         raise LorsError(f"{path}: holds no audio; {_WHAT_IS_READ} was expected.")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+import struct
 import subprocess
 import unicodedata
 from collections import Counter, defaultdict
@@ -19,7 +20,13 @@ from lors.speech.audio import load_audio
 from lors.speech.corpora import stamps_sources
 from lors.speech.corpora.prepared import PreparedCorpus
 from lors.speech.corpora.stamps import LETTERS_PER_SECOND, prepare_stamps
-from lors.speech.corpora.stamps_corrections import HEARD, NOT_TRANSLATIONS, NOT_WHAT_IS_SAID, SPELLING
+from lors.speech.corpora.stamps_corrections import (
+    HEARD,
+    NOT_TRANSLATIONS,
+    NOT_WHAT_IS_SAID,
+    SPELLING,
+    WITHOUT_ARTICLE,
+)
 from lors.speech.corpora.stamps_readme import CREDITS
 from lors.speech.corpora.stamps_sources import LANGUAGES, recordings, stamps_folder, voice
 from lors.speech.corpora.stamps_transcripts import read_descriptions
@@ -134,13 +141,13 @@ def test_the_audio_is_the_recording_and_none_is_there_twice(
             recording = load_audio(folder / f"{u.id}_desc_{u.source_lang}.ogg")
             assert np.abs(load_audio(u.audio_filepath) - recording).max() <= 1 / 32768
     for language in PREPARED:
-        sources = [
-            hashlib.sha256((folder / f"{u.id}_desc_{language}.ogg").read_bytes()).hexdigest()
+        sounds = [
+            hashlib.sha256(u.audio_filepath.read_bytes()).hexdigest()  # FLAC of one sound is always the same
             for name, held in utterances.items()
             if name.startswith(f"{language}-transcribe")
             for u in held
         ]
-        assert len(set(sources)) == len(sources)
+        assert len(set(sounds)) == len(sounds)
     assert {p.suffix for p in (corpus.directory / "audio").rglob("*") if p.is_file()} == {".flac"}
 
 
@@ -208,10 +215,28 @@ def test_corrections_are_of_stamps_that_are_there() -> None:
     raw = read_descriptions(folder)
     for language in LANGUAGES:
         found = recordings(folder, language).keys() & raw[language].keys()
-        for table in (HEARD, NOT_WHAT_IS_SAID, NOT_TRANSLATIONS):
+        for table in (HEARD, NOT_WHAT_IS_SAID, NOT_TRANSLATIONS, WITHOUT_ARTICLE):
             assert set(table.get(language, ())) <= found
+        for identifier in WITHOUT_ARTICLE.get(language, ()):
+            assert re.match("Una? ", raw[language][identifier])
         for wrong in SPELLING.get(language, {}):
             assert any(re.search(wrong, text) for text in raw[language].values()), wrong
+
+
+@pytest.mark.real
+def test_the_catalan_nouns_without_article_are_those_of_two_sessions() -> None:
+    """By the headers of the files: libVorbis of 2005 at 32 kbit/s, or 8 kHz."""
+    sessions = set()
+    for identifier, path in recordings(stamps_folder(), "ca").items():
+        header = path.read_bytes()[:4096]
+        place = header.index(b"\x01vorbis") + 12
+        rate, _, bits = struct.unpack("<Iii", header[place : place + 12])
+        if rate == 8000 or (bits == 32000 and b"libVorbis I 20050304" in header):
+            sessions.add(identifier)
+    others = {i for i in (HEARD["ca"].keys() | NOT_WHAT_IS_SAID["ca"]) & sessions if i.startswith("animals/")}
+    assert len(others) == 9
+    assert sessions - others - WITHOUT_ARTICLE["ca"] == {"animals/marsupials/wallaby"}  # which has no text
+    assert sessions >= WITHOUT_ARTICLE["ca"]
 
 
 @pytest.mark.real

@@ -4,7 +4,13 @@ from pathlib import Path
 import pytest
 
 from lors.base.errors import LorsError
-from lors.speech.corpora.stamps_corrections import HEARD, NOT_TRANSLATIONS, NOT_WHAT_IS_SAID, SPELLING
+from lors.speech.corpora.stamps_corrections import (
+    HEARD,
+    NOT_TRANSLATIONS,
+    NOT_WHAT_IS_SAID,
+    SPELLING,
+    WITHOUT_ARTICLE,
+)
 from lors.speech.corpora.stamps_sources import LANGUAGES
 from lors.speech.corpora.stamps_transcripts import clean, count_letters, count_words, parse, read_descriptions
 
@@ -56,6 +62,25 @@ def test_amounts_in_brackets(text: str, expected: str) -> None:
     assert cleaned(text) == (expected, {"amounts in brackets": 1} if text != expected else {})
 
 
+@pytest.mark.parametrize(
+    ("language", "identifier", "text", "expected", "repair"),
+    [
+        ("ca", "x", "La lletra ç.", "ç.", "spelling"),
+        ("ca", "x", 'La lletra alemana "sz".', 'La lletra alemana "sz".', None),
+        ("fr", "x", "La lettre Q.", "Q.", "spelling"),
+        ("es", "x", "La letra q.", "La letra q.", None),
+        ("es", "x", "Zip, zap, ¡Que pasada!", "Zip, zap, ¡Qué pasada!", "spelling"),
+        ("ca", "animals/mammals/bears/bear", "Un ós.", "Ós.", "article that is not said"),
+        ("ca", "animals/birds/turkey", "Un gall dindi.", "Gall dindi.", "article that is not said"),
+        ("ca", "animals/mammals/bears/european-bear", "Un ós bru.", "Un ós bru.", None),
+        ("es", "animals/mammals/bears/bear", "Un oso.", "Un oso.", None),
+        ("ca", "animals/mammals/dogs/fox", "Una guineu.", "Rabosa.", "not what is heard"),
+    ],
+)
+def test_what_is_said(language: str, identifier: str, text: str, expected: str, repair: str | None) -> None:
+    assert cleaned(text, language, identifier) == (expected, {repair: 1} if repair else {})
+
+
 def test_the_text_is_made_plain() -> None:
     assert cleaned("L’e\u0301té\u00a0 ‘x’", "fr") == ("L'été 'x'", {"typographic apostrophes": 1})
     assert cleaned("") == ("", {})
@@ -67,10 +92,13 @@ def test_words_and_letters() -> None:
 
 
 def test_corrections_are_for_the_nine_languages_and_do_not_contradict() -> None:
-    for table in (SPELLING, HEARD, NOT_WHAT_IS_SAID, NOT_TRANSLATIONS):
+    for table in (SPELLING, HEARD, NOT_WHAT_IS_SAID, NOT_TRANSLATIONS, WITHOUT_ARTICLE):
         assert set(table) <= set(LANGUAGES)
     for language in LANGUAGES:
         assert not HEARD.get(language, {}).keys() & NOT_WHAT_IS_SAID.get(language, set())
+        assert not WITHOUT_ARTICLE.get(language, set()) & (
+            HEARD.get(language, {}).keys() | NOT_WHAT_IS_SAID.get(language, set())
+        )
         for identifier, text in HEARD.get(language, {}).items():
             assert cleaned(text, language, "other/id")[0] == text
             assert cleaned("anything", language, identifier) == (text, {"not what is heard": 1})

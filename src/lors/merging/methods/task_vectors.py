@@ -6,8 +6,10 @@ Each function here is one f. It takes the task vector of one tensor (float32) an
 import numpy as np
 from numpy.typing import NDArray
 
-from lors.merging.low_rank import kept_rank, low_rank
-from lors.merging.sparsity import keep_largest, kept_count, largest
+from lors.merging.factors import low_rank
+from lors.merging.low_rank import kept_rank
+from lors.merging.pieces import pieces
+from lors.merging.sparsity import keep_largest, kept_count, largest_of_difference
 
 Float32Array = NDArray[np.float32]
 
@@ -67,6 +69,14 @@ def add_sparse(
     The residual is compared in float64: rounded to float32, one entry in some ten million would change places
     with its neighbour across the threshold.
     """
-    kept = largest(task_vector - approximation, kept_count(task_vector.shape, keep_ratio))
-    # Where the residual is kept, L + (τ − L) is τ itself. Products with 0 and 1 are faster than np.where.
-    return np.asarray(task_vector * kept + approximation.astype(np.float32) * ~kept)
+    kept = largest_of_difference(
+        task_vector, approximation, kept_count(task_vector.shape, keep_ratio)
+    ).ravel()
+    result = np.empty(task_vector.shape, dtype=np.float32)
+    flat, whole, low = result.reshape(-1), task_vector.ravel(), approximation.ravel()
+    for piece in pieces(0, flat.size):
+        # Where the residual is kept, L + (τ − L) is τ itself. Products with 0 and 1 are faster than np.where.
+        flat[piece] = low[piece]
+        flat[piece] *= ~kept[piece]
+        flat[piece] += whole[piece] * kept[piece]
+    return result

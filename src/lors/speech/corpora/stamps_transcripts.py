@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lors.base.errors import LorsError
-from lors.speech.corpora.stamps_corrections import HEARD, SPELLING
+from lors.speech.corpora.stamps_corrections import HEARD, SPELLING, WITHOUT_ARTICLE
 
 _TRANSLATION = re.compile(r"(?P<locale>[\w@]+)\.utf8=(?P<text>.*)")
 _IN_BRACKETS = r"\s*\((?:[^()\d]*[$€¥]\s*[\d.,]+|\s*[\d.,]+\s*[$€¥])\s*\)"  # ($0.01), (0,01 €)
@@ -88,6 +88,13 @@ def _spell(text: str, identifier: str, language: str) -> str:
     return text
 
 
+def _drop_article(text: str, identifier: str, language: str) -> str:
+    if identifier not in WITHOUT_ARTICLE.get(language, ()):
+        return text
+    noun = text.partition(" ")[2]
+    return noun[:1].upper() + noun[1:]
+
+
 def _take_what_is_heard(text: str, identifier: str, language: str) -> str:
     return HEARD.get(language, {}).get(identifier, text)
 
@@ -96,5 +103,6 @@ _REPAIRS: dict[str, Callable[[str, str, str], str]] = {
     "amounts in brackets": _drop_amounts,
     "typographic apostrophes": _straighten_apostrophes,
     "spelling": _spell,
+    "article that is not said": _drop_article,
     "not what is heard": _take_what_is_heard,
 }

@@ -160,10 +160,12 @@ def _recording(path: Path) -> dict[str, Any]:
     import soundfile
 
     from lors.speech.audio import SAMPLE_RATE, audio_duration
+    from lors.speech.mpg123_remarks import without_mpg123_remarks
 
     seconds = audio_duration(path)
     try:
-        about = soundfile.info(str(path))
+        with without_mpg123_remarks():
+            about = soundfile.info(str(path))
         rate, samples, channels = about.samplerate, about.frames, about.channels
     except (soundfile.LibsndfileError, TypeError):
         rate, channels = (SAMPLE_RATE, 1) if path.suffix.lower() == ".g722" else _stream(path)

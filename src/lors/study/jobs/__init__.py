@@ -1,0 +1,1 @@
+"""A study's jobs, and what carries them out."""

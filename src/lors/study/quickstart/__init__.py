@@ -1,0 +1,1 @@
+"""The whole way once, for somebody with a laptop."""

@@ -1,0 +1,70 @@
+"""A study on the terminal: its plan, where it stands, its tables."""
+
+from collections import Counter
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from lors.base.progress import say
+from lors.merging.workers import default_workers
+from lors.study.results import StudyResults
+from lors.study.study import PlannedStudy, duration, plan_study
+
+
+def print_plan(path: Path, out: Path | None, workers: int) -> None:
+    """Print every job with what it needs and whether it is done, then counts and the time it will take."""
+    planned = plan_study(path, out, prepare=False)
+    jobs = planned.plan.jobs()
+    missing, seconds = {job.key for job in planned.missing()}, planned.seconds
+    table = Table("job", "needs", "state", "expected", box=None, header_style="bold")
+    for job in jobs:
+        needs = ", ".join(dict.fromkeys(needed.title for needed in job.needs()))
+        done = planned.store.is_done(job)
+        state = "done" if done else "to do" if job.key in missing else "not needed again"
+        table.add_row(job.title, needs, state, "" if job.key not in missing else duration(seconds(job)))
+    _console().print(table)
+    _print_counts(planned, workers or default_workers())
+
+
+def print_status(path: Path, out: Path | None) -> None:
+    """Print how many jobs of each kind are done, and the time that the others will take."""
+    _print_counts(plan_study(path, out, prepare=False), default_workers())
+
+
+def print_results(results: StudyResults, out: Path) -> None:
+    """Print the tables, what failed, and where the report is."""
+    from lors.study.tables.tables import study_tables
+    from lors.study.tables.terminal import print_tables
+
+    print_tables(study_tables(results), _console())
+    for title, why in results.failures.items():
+        say(f"failed: {title}: {why}")
+    _console().print(out / "report.html")
+
+
+def _print_counts(planned: PlannedStudy, workers: int) -> None:
+    jobs = planned.plan.jobs()
+    to_do, seconds = planned.missing(), planned.seconds
+    missing = Counter(job.kind for job in to_do)
+    table = Table("kind", "jobs", "to do", "expected", box=None, header_style="bold")
+    for kind, count in Counter(job.kind for job in jobs).items():
+        expected = sum(seconds(job) for job in to_do if job.kind == kind)
+        table.add_row(kind, str(count), str(missing[kind]), duration(expected) if missing[kind] else "")
+    console = _console()
+    console.print(table)
+    rows = Counter(row.analysis for row in planned.plan.rows)
+    console.print(", ".join(f"{count} rows of {analysis}" for analysis, count in rows.items()))
+    for corpus in planned.to_prepare:
+        console.print(f"will be prepared first: {corpus}; until then no times are known")
+    for absent in planned.absent:
+        console.print(f"missing: {absent}")
+    left = planned.time_left(workers)
+    if not missing:
+        console.print("all is done")
+    elif left and not planned.to_prepare and not planned.absent:
+        console.print(f"about {duration(left)} left with {workers} jobs at a time")
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=True, markup=False)
