@@ -10,11 +10,12 @@ import pytest
 import yaml
 
 from lors.study.jobs.job import Given, Job
+from lors.study.planned_rows import StudyPlan
 from lors.study.results import SETTINGS
 from lors.study.study_data import StudyData
 from lors.study.study_file import load_study
 from lors.study.study_jobs import StudyJobs
-from lors.study.study_plan import StudyPlan, make_study_plan
+from lors.study.study_plan import make_study_plan
 
 LANGUAGES = ("ca", "de", "es", "fr", "it")
 TASKS = ("transcribe", "translate")

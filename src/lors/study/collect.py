@@ -9,9 +9,9 @@ from lors.speech.evaluation_results import read_evaluation
 from lors.study.jobs.job import Job, in_order
 from lors.study.jobs.kinds import MODEL, merged_settings
 from lors.study.jobs.store import Store
+from lors.study.planned_rows import PlannedRow, StudyPlan, searches
 from lors.study.results import CellScore, JobCost, Row, StudyResults
 from lors.study.study_file import Study
-from lors.study.study_plan import PlannedRow, StudyPlan, searches
 from lors.version import __version__
 
 

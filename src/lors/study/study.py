@@ -16,11 +16,12 @@ from lors.study.jobs.estimate import expected_seconds, time_left
 from lors.study.jobs.job import Given, Job
 from lors.study.jobs.scheduler import Engine, Event, run_jobs
 from lors.study.jobs.store import Store
+from lors.study.planned_rows import StudyPlan
 from lors.study.results import StudyResults
 from lors.study.study_data import MISSING, study_data
 from lors.study.study_file import Study, load_study
 from lors.study.study_jobs import StudyJobs
-from lors.study.study_plan import StudyPlan, make_study_plan
+from lors.study.study_plan import make_study_plan
 
 _RECORD = "study.json"
 _LEAST_BYTES = 2 << 30

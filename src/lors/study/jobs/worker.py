@@ -43,7 +43,7 @@ def carry_out(order: Order) -> dict[str, Any]:
     """Do the job; everything that it prints goes to `log.txt` beside its output.
 
     Returns:
-        What it cost, if it was interrupted since then: "seconds", "processor_seconds", "energy" (joules or None),
+        What it cost since it was last begun: "seconds", "processor_seconds", "energy" (joules or None),
         "machine".
 
     Raises:
