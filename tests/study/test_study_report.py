@@ -139,7 +139,7 @@ def test_the_page_needs_nothing_from_outside(clear: StudyResults, tmp_path: Path
 
 def test_clear_differences_are_told(clear: StudyResults) -> None:
     first, second, third = summary(clear, "a", Hypotheses())
-    assert first.startswith("Of 3 merges, ML training + MT LoRS-Merging gains most on ML and MT training")
+    assert first.startswith("Of 3 merges, ML training + MT LoRS-Merging does best against ML and MT training")
     systems = {(row.setting, row.method): row for row in clear.rows}
 
     def mean(key: tuple[str, str | None], task: str) -> float:
@@ -159,6 +159,22 @@ def test_clear_differences_are_told(clear: StudyResults) -> None:
     assert first.count("p = 0.003") == 2  # of 300 resamples: 1/301
 
 
+def test_where_task_arithmetic_is_best_it_is_not_compared_with_itself(tmp_path: Path) -> None:
+    shares = {
+        ("pretrained", None): 0.5, ("joint-training", None): 0.05,
+        (MIXED, "task-arithmetic"): 0.1, (MIXED, "lors"): 0.4,
+    }  # fmt: skip
+    first, second, _ = summary(study(tmp_path, shares), "a", Hypotheses())
+    assert first.startswith(
+        "Of 2 merges, ML training + MT Task Arithmetic does best against ML and MT training"
+    )
+    assert "% higher" in first
+    assert second.startswith(
+        "That merge is task arithmetic itself; with ML training + MT LoRS-Merging in its place, its WER is"
+    )
+    assert "% higher" in second
+
+
 def test_what_the_interval_does_not_support_is_not_claimed(tmp_path: Path) -> None:
     shares = {
         ("pretrained", None): 0.3, ("joint-training", None): 0.3,
@@ -166,15 +182,25 @@ def test_what_the_interval_does_not_support_is_not_claimed(tmp_path: Path) -> No
     }  # fmt: skip
     sentences = summary(study(tmp_path, shares, number=12), "a", Hypotheses())
     assert len(sentences) == 3
-    for sentence in sentences:
-        assert "no difference in WER is shown" in sentence
-        assert not re.search(r"its WER is .* % (lower|higher)", sentence)
+    told = [
+        found
+        for sentence in sentences
+        for found in re.findall(
+            r"(no difference in|its) \w+ is [^(]*\([^;]*; 95 % interval (\S+) to (\S+) %, p [=<] ([\d.]+)",
+            sentence,
+        )
+    ]
+    assert len(told) == 5
+    for claim, low, high, p in told:
+        one_side = (low[0] == high[0]) and "0.0" not in (low[1:], high[1:])
+        assert (claim == "its") == (float(p) < 0.05 and one_side)
+    assert {claim for claim, *_ in told} == {"no difference in", "its"}
 
 
 def test_without_hypotheses_nothing_is_called_tested(tmp_path: Path) -> None:
     results = paper_results()
     first, second, third = summary(results, "high-resource", Hypotheses())
-    assert "ML training + MT LoRS-Merging gains most on ML and MT training" in first
+    assert "ML training + MT LoRS-Merging does best against ML and MT training" in first
     assert "its WER goes 19.74 → 17.74, which was not tested, as hypotheses are missing" in first
     assert "its BLEU goes 26.24 → 26.38" in second
     assert "not known" in third

@@ -88,7 +88,7 @@ def summary(results: StudyResults, language_set: str, hypotheses: Hypotheses) ->
     together = ", both tasks together" if len(results.tasks) > 1 else ""
     first = f"Against {baseline.title}, {best.title}: {told}."
     if contest.merges > 1:
-        first = f"Of {contest.merges} merges, {best.title} gains most on {baseline.title}{together}: {told}."
+        first = f"Of {contest.merges} merges, {best.title} does best against {baseline.title}{together}: {told}."
     second = _against_task_arithmetic(best, systems, results.tasks, scores)
     return [first, second, _kept(results, systems, contest, hypotheses)]
 
@@ -97,7 +97,7 @@ def _against_task_arithmetic(best: System, systems: _Systems, tasks: Sequence[st
     arithmetic = systems.get((best.setting, "task-arithmetic"))
     if arithmetic is None:
         return "Task arithmetic was not tried in the same setting, so there is nothing to compare with it."
-    if best is not arithmetic:
+    if best.method != arithmetic.method:
         told = _told(arithmetic, best, tasks, scores)
         return f"Against task arithmetic in the same setting ({arithmetic.title}), {told}."
     lors = systems.get((best.setting, "lors"))
