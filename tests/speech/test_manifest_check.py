@@ -99,7 +99,13 @@ def test_an_interrupt_ends_all_processes_and_says_no_traceback(tmp_path: Path) -
             file.write(line(f"u{number}") + "\n")
     command = [sys.executable, "-m", "lors", "manifest", "check", str(path), "--workers", "2"]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A test that runs in the background ignores it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     deadline = time.monotonic() + 60
