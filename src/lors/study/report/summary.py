@@ -88,7 +88,9 @@ def summary(results: StudyResults, language_set: str, hypotheses: Hypotheses) ->
     together = ", both tasks together" if len(results.tasks) > 1 else ""
     first = f"Against {baseline.title}, {best.title}: {told}."
     if contest.merges > 1:
-        first = f"Of {contest.merges} merges, {best.title} does best against {baseline.title}{together}: {told}."
+        first = (
+            f"Of {contest.merges} merges, {best.title} does best against {baseline.title}{together}: {told}."
+        )
     second = _against_task_arithmetic(best, systems, results.tasks, scores)
     return [first, second, _kept(results, systems, contest, hypotheses)]
 
