@@ -56,13 +56,15 @@ def run(
     """
     with no_collection():
         from lors.study.study import run_study
-        from lors.study.study_terminal import print_plan, print_results
+        from lors.study.study_terminal import print_end, print_plan, show_tables
 
     if dry_run:
         print_plan(study, out, workers or 0)
         return
-    results = run_study(study, out, engine=engine, address=address, workers=workers, retries=retries)
-    print_results(results, out or Path(results.name))
+    results = run_study(
+        study, out, engine=engine, address=address, workers=workers, retries=retries, show=show_tables
+    )
+    print_end(results, out or Path(results.name))
     if results.failures:
         raise typer.Exit(1)
 

@@ -1,14 +1,12 @@
 """The picture of a learning-rate race: dev loss against rate, a line for each round."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lors.base.cache import cache_directory
-from lors.base.files import atomic_file
+from lors.base.pictures import new_figure, write_png
 
-# Okabe and Ito's colours: told apart by colour-blind readers and in grey.
+# In the order of the rounds, of `lors.base.pictures.COLOURS`.
 _COLOURS = ("#56B4E9", "#0072B2", "#009E73", "#E69F00", "#CC79A7")
 _CHOSEN = "#D55E00"
 
@@ -21,12 +19,7 @@ _CEILING = 1.5
 
 def draw_race(race: Mapping[str, Any], path: Path) -> None:
     """Write a PNG of what stands under `learning_rate_race` in a `finetune.json`."""
-    # matplotlib keeps a list of the machine's fonts; it belongs in our cache folder, not in the user's home.
-    os.environ.setdefault("MPLCONFIGDIR", str(cache_directory() / "matplotlib"))
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    figure = new_figure(7, 4.2)
     axes = figure.add_subplot()
     base = race["base_dev_loss"]
     ceiling = _CEILING * base
@@ -60,5 +53,4 @@ def draw_race(race: Mapping[str, Any], path: Path) -> None:
     )
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9)
-    with atomic_file(path) as partial:
-        FigureCanvasAgg(figure).print_figure(partial, format="png", dpi=150, metadata={"Software": None})
+    write_png(figure, path)

@@ -62,18 +62,7 @@ def _row(planned: PlannedRow, store: Store) -> Row:
         for name, model in planned.models.items()
         if all(store.is_done(job) for job in (searches(model) if model.kind == "merge" else [model]))
     }
-    return Row(
-        language_set=planned.language_set,
-        setting=planned.setting,
-        method=planned.method,
-        languages=planned.languages,
-        hours=planned.hours,
-        seed=planned.seed,
-        ratio=planned.ratio,
-        analysis=planned.analysis,
-        cells=cells,
-        chosen=chosen,
-    )
+    return planned.told(cells, chosen)
 
 
 def _chosen(model: Job, store: Store) -> Mapping[str, object]:

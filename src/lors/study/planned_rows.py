@@ -1,14 +1,16 @@
 """The rows of a study before there are scores: which evaluation gives each, and which jobs that takes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from lors.study.jobs.job import Job, in_order
+from lors.study.results import CellScore, Row, RowLabels
 from lors.study.study_jobs import Cell
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannedRow:
+class PlannedRow(RowLabels):
     """A row as `lors.study.results.Row`, with jobs in place of scores.
 
     Attributes:
@@ -16,16 +18,13 @@ class PlannedRow:
         models: name → the training or merge whose settings the row tells.
     """
 
-    language_set: str
-    setting: str
-    method: str | None = None
-    languages: tuple[str, ...]
-    hours: float | None = None
-    seed: int = 0
-    ratio: float | None = None
-    analysis: str = "main"
     cells: Mapping[Cell, Job]
     models: Mapping[str, Job] = field(default_factory=dict)
+
+    def told(self, cells: Mapping[Cell, CellScore], chosen: Mapping[str, Mapping[str, Any]]) -> Row:
+        """The row with its scores."""
+        labels = {label.name: getattr(self, label.name) for label in fields(RowLabels)}
+        return Row(**labels, cells=cells, chosen=chosen)
 
 
 @dataclass(frozen=True)

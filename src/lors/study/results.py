@@ -50,8 +50,8 @@ class CellScore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """One system of the study: a line of a table, or a point of a figure.
+class RowLabels:
+    """Which system of the study a row is.
 
     Attributes:
         language_set: name of the set of languages that it belongs to.
@@ -63,10 +63,6 @@ class Row:
         ratio: the rank ratio (method "svp") or keep ratio (method "mp") of the redundancy analysis, where each
             expert's own task vector is pruned and added alone, with λ = 1.
         analysis: one of `ANALYSES`.
-        cells: (language, task) → score; a cell whose job failed is missing. Languages of the study's `held_out`
-            stand here too.
-        chosen: name of the merged model ("transcribe" where it serves one task, "es" one language, "all") → key →
-            value, of what the search on development data chose: {"transcribe": {"scale": 0.4}}.
     """
 
     language_set: str
@@ -77,6 +73,20 @@ class Row:
     seed: int = 0
     ratio: float | None = None
     analysis: str = "main"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(RowLabels):
+    """One system of the study: a line of a table, or a point of a figure.
+
+    Attributes:
+        cells: (language, task) → score; a cell whose job failed is missing. Languages of the study's `held_out`
+            stand here too.
+        chosen: name of the model ("es-transcribe", "transcribe" where it serves one task, "es" one language, "all") →
+            key → value: of a merge, what the search on development data chose: {"transcribe": {"scale": 0.4}}; of a
+            training its learning rate.
+    """
+
     cells: Mapping[tuple[str, str], CellScore] = field(default_factory=dict)
     chosen: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 

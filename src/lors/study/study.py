@@ -1,7 +1,7 @@
 """A study: everything that its file declares, trained, merged, decoded and told; done before is not done again."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -12,16 +12,17 @@ from lors.base.files import read_json, write_json
 from lors.base.lock import exclusive
 from lors.base.progress import say
 from lors.study.collect import collect
-from lors.study.jobs.estimate import expected_seconds, time_left
+from lors.study.jobs.estimate import Pace
 from lors.study.jobs.job import Given, Job
 from lors.study.jobs.scheduler import Engine, Event, run_jobs
 from lors.study.jobs.store import Store
 from lors.study.planned_rows import StudyPlan
 from lors.study.results import StudyResults
 from lors.study.study_data import MISSING, study_data
-from lors.study.study_file import Study, load_study
+from lors.study.study_file import Study, StudyFileError, load_study
 from lors.study.study_jobs import StudyJobs
 from lors.study.study_plan import make_study_plan
+from lors.study.tables.parts import Table
 
 _RECORD = "study.json"
 _LEAST_BYTES = 2 << 30
@@ -57,14 +58,13 @@ class PlannedStudy:
         """The jobs that are still to be done."""
         return self.store.missing(self.plan.targets())
 
-    @property
-    def seconds(self) -> Callable[[Job], float]:
-        """What a job is expected to take, by what is done so far."""
-        return expected_seconds(self.plan.jobs(), self.store, self.parameters, self.study.window)
-
-    def time_left(self, workers: int) -> float:
-        """Expected seconds until all is done."""
-        return time_left(self.plan.targets(), self.store, self.seconds, workers)
+    def pace(self) -> Pace:
+        """What jobs are expected to take, by those that are done."""
+        found = Pace(self.parameters, self.study.window)
+        for job in self.plan.jobs():
+            if self.store.is_done(job):
+                found.learn(job, self.store.record(job)["seconds"])
+        return found
 
 
 def plan_study(path: Path, out: Path | None = None, *, prepare: bool = True) -> PlannedStudy:
@@ -87,10 +87,8 @@ def plan_study(path: Path, out: Path | None = None, *, prepare: bool = True) -> 
     jobs = StudyJobs(study, data, base, _fastest_precision())
     try:
         plan = make_study_plan(study, jobs)
-    except UsageError as error:
-        raise UsageError(
-            f"{path}: {error}" if str(error).startswith(("methods", "settings", "models")) else str(error)
-        ) from None
+    except StudyFileError as mistake:
+        raise UsageError(f"{path}: {mistake}") from None
     store = Store(out.absolute() / "jobs")
     absent = [f"{study.base} (base model)"] if base.key == MISSING else []
     return PlannedStudy(
@@ -113,6 +111,7 @@ def run_study(
     address: str | None = None,
     workers: int | None = None,
     retries: int = 1,
+    show: Callable[[Sequence[Table]], None] = lambda tables: None,
 ) -> StudyResults:
     """Do all that the study asks for and is not done yet, and write tables, figures and report.
 
@@ -126,6 +125,7 @@ def run_study(
         address: of the Ray cluster, as "127.0.0.1:6379"; None for one on this machine.
         workers: jobs at a time; None for one for each GPU, or for each core as far as the memory lasts.
         retries: how often a job that failed is tried again.
+        show: called with the tables.
 
     Returns:
         The results; `failures` tells what failed.
@@ -153,42 +153,37 @@ def run_study(
         results = collect(planned.study, planned.plan, planned.store, failures, planned.base_sha256)
         from lors.study.report.report import write_study_report
 
-        write_study_report(results, planned.out)
+        show(write_study_report(results, planned.out))
     return results
 
 
 def _run(planned: PlannedStudy, make_engine: Callable[[], Engine], retries: int) -> dict[str, str]:
-    missing = planned.missing()
-    if not missing:
+    left = {job.key: job for job in planned.missing()}
+    if not left:
         return {}
-    counts = Counter(job.kind for job in missing)
-    engine = make_engine()
+    counts = Counter(job.kind for job in left.values())
+    engine, pace = make_engine(), planned.pace()
+
+    def remaining() -> str:
+        return f"about {duration(pace.time_left(list(left.values()), engine.capacity))}"
+
     say(
-        f"{len(missing)} jobs to do ({', '.join(f'{n} {kind}' for kind, n in counts.items())}), "
-        f"{engine.capacity} at a time, about {duration(planned.time_left(engine.capacity))}"
+        f"{len(left)} jobs to do ({', '.join(f'{n} {kind}' for kind, n in counts.items())}), "
+        f"{engine.capacity} at a time, {remaining()}"
     )
-    left = len(missing)
 
     def tell(event: Event) -> None:
-        nonlocal left
         if event.what == "done":
-            left -= 1
-            remaining = duration(planned.time_left(engine.capacity))
-            say(f"done: {event.job.title} in {duration(event.seconds)}; {left} jobs left, about {remaining}")
+            del left[event.job.key]
+            pace.learn(event.job, event.seconds)
+            took = duration(event.seconds)
+            say(f"done: {event.job.title} in {took}; {len(left)} jobs left, {remaining()}")
         elif event.what != "started":
             say(f"{event.what}: {event.job.title}: {event.why}")
 
-    try:
-        return run_jobs(
-            planned.plan.targets(),
-            planned.store,
-            engine,
-            retries=retries,
-            seconds=planned.seconds,
-            tell=tell,
-        )
-    finally:
-        engine.close()
+    return run_jobs(
+        planned.plan.targets(), planned.store, engine, retries=retries, seconds=pace.seconds, tell=tell
+    )
 
 
 def _engine(name: str, address: str | None, workers: int | None, planned: PlannedStudy) -> Engine:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 from lors.base.errors import UsageError
@@ -41,6 +40,7 @@ class StudyData:
     folders: Sequence[Path]
     to_prepare: Sequence[str] = ()
     absent: list[str] = field(default_factory=list)
+    _splits: dict[str, Split] = field(default_factory=dict, repr=False)
 
     def split(self, language: str, task: str, split: str) -> Split:
         """The manifests of a language, a task and "train", "dev" or "test"; noted in `absent` where there is none.
@@ -49,17 +49,20 @@ class StudyData:
             UsageError: a manifest has a bad line, or holds another language or task than its name says.
         """
         name = f"{language}-{task}-{split}.jsonl"
+        if name not in self._splits:
+            self._splits[name] = self._read(name, language, task)
+        return self._splits[name]
+
+    def _read(self, name: str, language: str, task: str) -> Split:
         found = [folder / name for folder in self.folders if (folder / name).is_file()]
         if not found:
-            if name not in self.absent:
-                self.absent.append(name)
+            self.absent.append(name)
             return Split((Given(str(self.folders[0] / name), f"{MISSING} {name}"),), 0, 0.0)
         counted = [_count(path, language, task) for path in found]
         given = tuple(Given(str(path.absolute()), sha256_of(path)) for path in found)
         return Split(given, sum(clips for clips, _ in counted), sum(seconds for _, seconds in counted))
 
 
-@cache
 def _count(path: Path, language: str, task: str) -> tuple[int, float]:
     clips, seconds = 0, 0.0
     for one in stream_manifest(path):

@@ -29,6 +29,10 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class StudyFileError(UsageError):
+    """A mistake of the study file that only its plan shows; the message begins with the key."""
+
+
 class Prepared(_Strict):
     """A corpus that a study prepares itself, as `lors prepare` would."""
 

@@ -1,16 +1,18 @@
 """What a study's jobs are asked for: data, models, merges and evaluations, each as a job of its own."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from lors.base.errors import UsageError
 from lors.merging.methods.parameters import Parameters
 from lors.merging.methods.table import find_method
-from lors.study.jobs.job import Given, Job, JobSet
+from lors.merging.recipe import parse_recipe
+from lors.study.jobs.job import Given, Job
 from lors.study.jobs.kinds import PRETRAINED
 from lors.study.study_data import Split, StudyData
-from lors.study.study_file import Study
-from lors.study.tuning.space import read_candidates
+from lors.study.study_file import Study, StudyFileError, Training
+from lors.study.tuning.space import SCALES, read_candidates
 
 Cell = tuple[str, str]
 """(language, task)."""
@@ -22,13 +24,14 @@ class StudyJobs:
     """Makes the jobs of one study; asked twice for the same, it gives the same job.
 
     Attributes:
-        jobs: all that were made.
         names: of the models that are trained.
     """
 
     def __init__(self, study: Study, data: StudyData, base: Given, precision: str) -> None:
         """`precision` is what "fastest" stands for on the machine that plans."""
-        self.jobs, self.names = JobSet(), set[str]()
+        self.names: set[str] = set()
+        self._jobs: dict[str, Job] = {}
+        self._grids: dict[tuple[str, int], Grid] = {}
         self._study, self._data, self._base, self._precision = study, data, base, precision
 
     def trained(self, name: str, cells: Sequence[Cell], hours: float | None, seed: int) -> Job:
@@ -36,7 +39,7 @@ class StudyJobs:
         self.names.add(name)
         settings = {
             **self._study.train.model_dump(exclude_none=True),
-            **self._study.models.get(name, type(self._study.train)()).model_dump(exclude_none=True),
+            **self._study.models.get(name, Training()).model_dump(exclude_none=True),
             "window": self._study.window,
             "seed": seed,
         }
@@ -52,7 +55,7 @@ class StudyJobs:
         if "max_steps" in settings:
             per_step = settings.get("batch_size", 8) * settings.get("gradient_accumulation", 1)
             passes = settings["max_steps"] * per_step / max(1, clips)
-        return self.jobs.add(
+        return self._add(
             Job(
                 "finetune",
                 _named(name, hours, self._study, seed),
@@ -68,14 +71,13 @@ class StudyJobs:
 
     def merged(self, name: str, method: str, experts: Sequence[Job], dev: Sequence[Cell]) -> Job:
         """A merge of experts, its settings chosen on the development data of `dev` where there is a choice."""
-        fixed, tried = self.grid(method, len(experts))
+        grid = self.grid(method, len(experts))
         inputs: dict[str, tuple[Job | Given, ...]] = {"base": (self._base,), "experts": tuple(experts)}
-        if tried:
+        if grid.tried:
             splits = [self._data.split(*cell, "dev") for cell in dev]
             search = self._study.search.model_dump()
             limit = search["limit"]
             clips = sum(split.clips if limit is None else min(limit, split.clips) for split in splits)
-            candidates = len(read_candidates(_placeholder(method, len(experts), fixed), tried))
             dev_files = tuple(one for split in splits for one in split.manifests)
             base = Job(
                 "evaluate",
@@ -93,16 +95,22 @@ class StudyJobs:
             job = Job(
                 "tune",
                 f"{method} {name}",
-                {"method": method, "fixed": fixed, "tried": tried, **search, "window": self._study.window},
-                {**inputs, "dev": dev_files, "pretrained": (self.jobs.add(base),)},
-                amount=clips * candidates,
+                {
+                    "method": method,
+                    "fixed": grid.fixed,
+                    "tried": grid.tried,
+                    **search,
+                    "window": self._study.window,
+                },
+                {**inputs, "dev": dev_files, "pretrained": (self._add(base),)},
+                amount=clips * grid.candidates,
             )
-            inputs["search"] = (self.jobs.add(job),)
-        return self.jobs.add(
+            inputs["search"] = (self._add(job),)
+        return self._add(
             Job(
                 "merge",
                 f"{method} {name}",
-                {"method": method, "fixed": fixed},
+                {"method": method, "fixed": grid.fixed},
                 inputs,
                 amount=len(experts),
                 temporary=True,
@@ -112,7 +120,7 @@ class StudyJobs:
     def pruned(self, name: str, method: str, ratio: float, expert: Job) -> Job:
         """The base with one expert's task vector, pruned to a rank ratio ("svp") or keep ratio ("mp"), λ = 1."""
         key = "rank_ratio" if method == "svp" else "keep_ratio"
-        return self.jobs.add(
+        return self._add(
             Job(
                 "merge",
                 f"{method} {ratio:g} {name}",
@@ -129,7 +137,7 @@ class StudyJobs:
         decode = self._study.decode.model_dump()
         limit = decode["limit"]
         clips = split.clips if limit is None else min(limit, split.clips)
-        return self.jobs.add(
+        return self._add(
             Job(
                 "evaluate",
                 f"{name} on {'-'.join(cell)}",
@@ -139,33 +147,19 @@ class StudyJobs:
             )
         )
 
-    def grid(self, method: str, experts: int) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    def grid(self, method: str, experts: int) -> "Grid":
         """What the study file fixes of a method, and what it leaves to a search.
 
         Raises:
             UsageError: a key or value is wrong.
         """
-        keys = self._study.methods[method]
-        tried = {
-            key: list(value)
-            for key, value in keys.items()
-            if isinstance(value, list) and key in Parameters.model_fields
-        }
-        fixed = {key: value for key, value in keys.items() if key not in tried}
-        if find_method(method).takes("scale") and "scale" not in keys:
-            from lors.study.tuning.space import SCALES
+        if (method, experts) not in self._grids:
+            self._grids[method, experts] = _grid(method, self._study.methods[method], experts)
+        return self._grids[method, experts]
 
-            tried["scale"] = list(SCALES)
-        try:
-            if tried:
-                read_candidates(_placeholder(method, experts, fixed), tried)
-            else:
-                from lors.merging.recipe import parse_recipe
-
-                parse_recipe(_placeholder(method, experts, fixed))
-        except UsageError as error:
-            raise UsageError(f"methods: {method}: {str(error).removeprefix('recipe: ')}") from None
-        return fixed, tried
+    def _add(self, job: Job) -> Job:
+        """The job of this key: this one, or the one that was made before."""
+        return self._jobs.setdefault(job.key, job)
 
     def _subset(self, cell: Cell, split: Split, hours: float | None) -> tuple[Job | Given, ...]:
         if hours is None:
@@ -176,7 +170,7 @@ class StudyJobs:
                 "less, or leave 'hours' out to take all."
             )
         name = f"{'-'.join(cell)} {hours:g} h"
-        return (self.jobs.add(Job("subset", name, {"hours": hours, "seed": 0}, {"source": split.manifests})),)
+        return (self._add(Job("subset", name, {"hours": hours, "seed": 0}, {"source": split.manifests})),)
 
     @staticmethod
     def _clips(split: Split, hours: float | None) -> float:
@@ -184,14 +178,49 @@ class StudyJobs:
         return split.clips * share
 
 
+@dataclass(frozen=True)
+class Grid:
+    """The settings of a method.
+
+    Attributes:
+        fixed: recipe key → value.
+        tried: recipe key → the values that are searched.
+        candidates: how many combinations that makes; 1 where nothing is searched.
+    """
+
+    fixed: Mapping[str, Any]
+    tried: Mapping[str, list[Any]]
+    candidates: int
+
+
+def _grid(method: str, keys: Mapping[str, Any], experts: int) -> Grid:
+    tried = {
+        key: list(value)
+        for key, value in keys.items()
+        if isinstance(value, list) and key in Parameters.model_fields
+    }
+    fixed = {key: value for key, value in keys.items() if key not in tried}
+    if find_method(method).takes("scale") and "scale" not in keys:
+        tried["scale"] = list(SCALES)
+    # Checked before there are models.
+    recipe = {
+        "base": "base",
+        "method": method,
+        "experts": [f"expert-{number}" for number in range(experts)],
+        **fixed,
+    }
+    try:
+        if tried:
+            return Grid(fixed, tried, len(read_candidates(recipe, tried)))
+        parse_recipe(recipe)
+    except UsageError as error:
+        raise StudyFileError(f"methods: {method}: {str(error).removeprefix('recipe: ')}") from None
+    return Grid(fixed, tried, 1)
+
+
 def _cells_named(cells: Sequence[Cell]) -> str:
     """ "es-transcribe", or "es, fr" of several."""
     return "-".join(cells[0]) if len(cells) == 1 else ", ".join(map("-".join, cells))
-
-
-def _placeholder(method: str, experts: int, fixed: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe to check a method's settings with, before there are models."""
-    return {"base": "base", "method": method, "experts": [f"expert-{i}" for i in range(experts)], **fixed}
 
 
 def _named(name: str, hours: float | None, study: Study, seed: int) -> str:

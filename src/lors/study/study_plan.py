@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from lors.base.errors import UsageError, did_you_mean
+from lors.base.errors import did_you_mean
 from lors.study.planned_rows import PlannedRow, StudyPlan
 from lors.study.results import SETTINGS
-from lors.study.study_file import Study
+from lors.study.study_file import Study, StudyFileError
 from lors.study.study_jobs import Cell, StudyJobs
 from lors.study.study_models import ANY_LANGUAGE, BOTH_TASKS, SetModels, scope_of
 
@@ -32,7 +32,7 @@ def make_study_plan(study: Study, jobs: StudyJobs) -> StudyPlan:
             rows += planner.redundancy()
     if unknown := study.models.keys() - jobs.names:
         name = min(unknown)
-        raise UsageError(
+        raise StudyFileError(
             f"models: no model of this study is called '{name}'.{did_you_mean(name, jobs.names)}"
         )
     return StudyPlan(tuple(rows))
@@ -47,7 +47,7 @@ def _settings(study: Study, name: str, languages: Sequence[str]) -> list[str]:
         impossible |= dict.fromkeys(ANY_LANGUAGE, f"two or more languages, and the set '{name}' has one")
     for setting in study.settings or []:
         if setting in impossible:
-            raise UsageError(f"settings: {setting} takes {impossible[setting]}.")
+            raise StudyFileError(f"settings: {setting} takes {impossible[setting]}.")
     return [one for one in study.settings or SETTINGS if one not in impossible]
 
 

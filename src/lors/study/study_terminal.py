@@ -1,23 +1,26 @@
 """A study on the terminal: its plan, where it stands, its tables."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as Grid
 
 from lors.base.progress import say
 from lors.merging.workers import default_workers
 from lors.study.results import StudyResults
 from lors.study.study import PlannedStudy, duration, plan_study
+from lors.study.tables.parts import Table
+from lors.study.tables.terminal import print_tables
 
 
 def print_plan(path: Path, out: Path | None, workers: int) -> None:
     """Print every job with what it needs and whether it is done, then counts and the time it will take."""
     planned = plan_study(path, out, prepare=False)
     jobs = planned.plan.jobs()
-    missing, seconds = {job.key for job in planned.missing()}, planned.seconds
-    table = Table("job", "needs", "state", "expected", box=None, header_style="bold")
+    missing, seconds = {job.key for job in planned.missing()}, planned.pace().seconds
+    table = Grid("job", "needs", "state", "expected", box=None, header_style="bold")
     for job in jobs:
         needs = ", ".join(dict.fromkeys(needed.title for needed in job.needs()))
         done = planned.store.is_done(job)
@@ -32,12 +35,13 @@ def print_status(path: Path, out: Path | None) -> None:
     _print_counts(plan_study(path, out, prepare=False), default_workers())
 
 
-def print_results(results: StudyResults, out: Path) -> None:
-    """Print the tables, what failed, and where the report is."""
-    from lors.study.tables.tables import study_tables
-    from lors.study.tables.terminal import print_tables
+def show_tables(tables: Sequence[Table]) -> None:
+    """Print the tables of a study."""
+    print_tables(tables, _console())
 
-    print_tables(study_tables(results), _console())
+
+def print_end(results: StudyResults, out: Path) -> None:
+    """Print what failed, and where the report is."""
     for title, why in results.failures.items():
         say(f"failed: {title}: {why}")
     _console().print(out / "report.html")
@@ -45,11 +49,11 @@ def print_results(results: StudyResults, out: Path) -> None:
 
 def _print_counts(planned: PlannedStudy, workers: int) -> None:
     jobs = planned.plan.jobs()
-    to_do, seconds = planned.missing(), planned.seconds
+    to_do, pace = planned.missing(), planned.pace()
     missing = Counter(job.kind for job in to_do)
-    table = Table("kind", "jobs", "to do", "expected", box=None, header_style="bold")
+    table = Grid("kind", "jobs", "to do", "expected", box=None, header_style="bold")
     for kind, count in Counter(job.kind for job in jobs).items():
-        expected = sum(seconds(job) for job in to_do if job.kind == kind)
+        expected = sum(pace.seconds(job) for job in to_do if job.kind == kind)
         table.add_row(kind, str(count), str(missing[kind]), duration(expected) if missing[kind] else "")
     console = _console()
     console.print(table)
@@ -59,7 +63,7 @@ def _print_counts(planned: PlannedStudy, workers: int) -> None:
         console.print(f"will be prepared first: {corpus}; until then no times are known")
     for absent in planned.absent:
         console.print(f"missing: {absent}")
-    left = planned.time_left(workers)
+    left = pace.time_left(to_do, workers)
     if not missing:
         console.print("all is done")
     elif left and not planned.to_prepare and not planned.absent:

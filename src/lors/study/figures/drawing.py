@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from lors.base.pictures import new_figure
 from lors.study.figures.parts import Dot, DotFigure, LineFigure, Panel, Scatter, ScatterFigure, Scored, Series
 from lors.study.figures.style import look_of, marker_of
 
@@ -16,10 +17,8 @@ _DODGE = 0.045
 
 def draw_lines(figure: LineFigure) -> "Figure":
     """A panel for each pair of axes, one legend below them."""
-    from matplotlib.figure import Figure
-
     rows = -(-len(figure.panels) // figure.columns)
-    drawn = Figure(figsize=(4.4 * figure.columns + 0.6, 2.9 * rows + 0.8), layout="constrained")
+    drawn = new_figure(4.4 * figure.columns + 0.6, 2.9 * rows + 0.8)
     handles: dict[str, Any] = {}
     for place, panel in enumerate(figure.panels, start=1):
         axes = drawn.add_subplot(rows, figure.columns, place)
@@ -76,16 +75,12 @@ def _finish(axes: Any, panel: Panel) -> None:
 
 def draw_dots(figure: DotFigure) -> "Figure":
     """A dot and its interval for each system, settings apart."""
-    from matplotlib.figure import Figure
-
     dots = figure.dots
     places: list[float] = []
     for at, dot in enumerate(dots):
         apart = 0.5 if at and _block(dot) != _block(dots[at - 1]) else 0.0
         places.append(places[-1] + 1 + apart if places else 0.0)
-    drawn = Figure(
-        figsize=(3.1 * len(figure.metrics) + 3, 1.1 + 0.27 * (places[-1] + 1)), layout="constrained"
-    )
+    drawn = new_figure(3.1 * len(figure.metrics) + 3, 1.1 + 0.27 * (places[-1] + 1))
     panels = drawn.subplots(1, len(figure.metrics), sharey=True, squeeze=False)[0]
     for at, (axes, metric) in enumerate(zip(panels, figure.metrics, strict=True)):
         for place, dot in zip(places, dots, strict=True):
@@ -116,10 +111,11 @@ def _block(dot: Dot) -> str:
 
 def draw_scatter(figure: ScatterFigure) -> "Figure":
     """A cross of intervals for each system; its colour is the method's, its marker the setting's."""
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
+    drawn = new_figure(4.2 * len(figure.panels) + 3.4, 4.4)
+    from matplotlib.lines import (
+        Line2D,  # after the figure, which says where matplotlib keeps its list of fonts
+    )
 
-    drawn = Figure(figsize=(4.2 * len(figure.panels) + 3.4, 4.4), layout="constrained")
     dots = [dot for panel in figure.panels for dot in panel.dots]
     groups = dict.fromkeys(dot.group_title for dot in dots)
     markers = {group: marker_of(place) for place, group in enumerate(groups)}

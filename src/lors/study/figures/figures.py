@@ -1,11 +1,9 @@
 """The paper's figures and two of ours, drawn from the results of a study as PNG and SVG."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lors.base.cache import cache_directory
 from lors.base.files import atomic_file
 from lors.study.figures.comparisons import joint_dots, retention_scatter
 from lors.study.figures.data import number_of_languages, redundancy, training_hours
@@ -50,8 +48,6 @@ def write_figures(figures: Iterable[AnyFigure], folder: Path) -> None:
 
 def draw(figure: AnyFigure) -> "Figure":
     """The figure, by matplotlib."""
-    # matplotlib keeps a list of the machine's fonts; it belongs in our cache folder, not in the user's home.
-    os.environ.setdefault("MPLCONFIGDIR", str(cache_directory() / "matplotlib"))
     if isinstance(figure, DotFigure):
         return draw_dots(figure)
     return draw_scatter(figure) if isinstance(figure, ScatterFigure) else draw_lines(figure)

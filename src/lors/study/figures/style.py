@@ -1,5 +1,7 @@
 """The look of a study's figures: colours, markers and lines that mean the same in all of them."""
 
+from lors.base.pictures import COLOURS
+
 _BLACK, _GREY = "#000000", "#7F7F7F"
 _LOOKS = {
     "pretrained": (_GREY, "X", ":"),
@@ -11,8 +13,8 @@ _LOOKS = {
     "svp": ("#CC79A7", "d", "-"),
     "lors": ("#009E73", "D", "-"),
 }
-# Okabe and Ito's colours, as everywhere: told apart by colour-blind readers, and each line has its own marker too.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", _BLACK)
+# Each line has its own marker, too.
+_COLOURS = (*COLOURS, _BLACK)
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "d", "<", ">", "p", "h")
 
 

@@ -73,23 +73,6 @@ class Job:
             yield from (one for one in given if isinstance(one, Given))
 
 
-class JobSet:
-    """Jobs, those of the same key once."""
-
-    def __init__(self) -> None:
-        self._by_key: dict[str, Job] = {}
-
-    def add(self, job: Job) -> Job:
-        """The job of this key: this one, or the one that was there before."""
-        return self._by_key.setdefault(job.key, job)
-
-    def __iter__(self) -> Iterator[Job]:
-        return iter(self._by_key.values())
-
-    def __len__(self) -> int:
-        return len(self._by_key)
-
-
 def in_order(targets: Iterable[Job]) -> list[Job]:
     """The targets and all that they need, each once, what is needed first."""
     found: dict[str, Job] = {}

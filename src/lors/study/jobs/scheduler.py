@@ -54,7 +54,7 @@ def run_jobs(
     seconds: Callable[[Job], float] = lambda job: job.amount,
     tell: Callable[[Event], None] = lambda event: None,
 ) -> dict[str, str]:
-    """Do whatever the targets lack; one job's failure stops only those that need it.
+    """Do whatever the targets lack, and close the engine; one job's failure stops only those that need it.
 
     Args:
         retries: how often a job that failed is tried again; not where its input was wrong (UsageError).
@@ -106,9 +106,8 @@ def run_jobs(
                 store.finish(job, cost)
                 tell(Event("done", job, seconds=cost["seconds"]))
             _tidy(everything, store, {job.key for job in (*waiting.values(), *running.values())})
-    except BaseException:
+    finally:
         engine.close()
-        raise
     return failures
 
 

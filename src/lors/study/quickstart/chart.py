@@ -1,15 +1,12 @@
 """Draw scores as bars with their intervals."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lors.base.cache import cache_directory
-from lors.base.files import atomic_file
+from lors.base.pictures import COLOURS, new_figure, write_png
 
-# Okabe and Ito's colours: told apart by colour-blind readers and in grey.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+_COLOURS = (*COLOURS, "#F0E442", "#000000")
 
 
 @dataclass(frozen=True)
@@ -30,15 +27,10 @@ def draw_bars(bars: Sequence[Bar], path: Path, title: str, axis: str, note: str 
     Systems and series stand in the order of their first bar. The first system of each series is drawn on
     as a dotted line, so that every other can be read against it.
     """
-    # matplotlib keeps a list of the machine's fonts; it belongs in our cache folder, not in the user's home.
-    os.environ.setdefault("MPLCONFIGDIR", str(cache_directory() / "matplotlib"))
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     systems = list(dict.fromkeys(bar.system for bar in bars))
     series = list(dict.fromkeys(bar.series for bar in bars))
     thickness = 0.8 / len(series)
-    figure = Figure(figsize=(8, 1.2 + 0.34 * len(systems) * max(len(series), 2)), layout="constrained")
+    figure = new_figure(8, 1.2 + 0.34 * len(systems) * max(len(series), 2))
     axes = figure.add_subplot()
     for index, name in enumerate(series):
         mine = [bar for bar in bars if bar.series == name]
@@ -73,5 +65,4 @@ def draw_bars(bars: Sequence[Bar], path: Path, title: str, axis: str, note: str 
     figure.legend(loc="outside lower left", ncols=len(series), frameon=False, fontsize=9)
     if note:
         figure.supxlabel(note, fontsize=8, color="0.35", x=0.99, ha="right")
-    with atomic_file(path) as partial:
-        FigureCanvasAgg(figure).print_figure(partial, format="png", dpi=150, metadata={"Software": None})
+    write_png(figure, path)

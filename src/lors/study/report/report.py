@@ -12,15 +12,19 @@ from lors.study.significance import Hypotheses
 from lors.study.tables.csv import csv_table
 from lors.study.tables.latex import latex_table
 from lors.study.tables.markdown import markdown_table
+from lors.study.tables.parts import Table
 from lors.study.tables.tables import study_tables
 
 REPORT, TABLES = "report.html", "tables.md"
 
 
-def write_study_report(results: StudyResults, out: Path) -> None:
+def write_study_report(results: StudyResults, out: Path) -> list[Table]:
     """Write OUT/tables/NAME.{md,tex,csv}, OUT/figures/NAME.{png,svg}, OUT/tables.md and OUT/report.html.
 
     The same results give the same bytes. What an earlier call wrote is replaced; `tables` and `figures` each whole.
+
+    Returns:
+        The tables.
 
     Raises:
         LorsError: the hypotheses of a score are damaged.
@@ -45,3 +49,4 @@ def write_study_report(results: StudyResults, out: Path) -> None:
         drawn = [(one, (folder / f"{one.name}.svg").read_text(encoding="utf-8")) for one in figures]
     write_text(out / TABLES, f"# {results.name}\n\n" + "\n".join(map(markdown_table, tables)))
     write_text(out / REPORT, html_page(results, sentences, tables, drawn, page_parts))
+    return tables

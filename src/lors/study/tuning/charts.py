@@ -1,19 +1,17 @@
 """The pictures of a search: the curve with how flat its optimum is, and the front against held-out languages."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lors.base.cache import cache_directory
-from lors.base.files import atomic_file
+from lors.base.pictures import COLOURS, new_figure, write_png
 from lors.study.tuning.report import shown, unit
 
 if TYPE_CHECKING:
     from lors.study.tuning.trial import Trial
     from lors.study.tuning.tune import Tuning
 
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
+_COLOURS = (*COLOURS, "#000000")
 
 
 def draw_curve(tuning: "Tuning", path: Path) -> None:
@@ -25,19 +23,19 @@ def draw_curve(tuning: "Tuning", path: Path) -> None:
     looks: dict[str, list[Trial]] = {}
     for trial in tuning.trials:
         looks.setdefault("loss" if trial.look == "loss" else "decoded", []).append(trial)
-    figure = _figure(6.5 * len(looks), 4.5)
+    figure = new_figure(6.5 * len(looks), 4.5)
     for place, trials in enumerate(looks.values(), start=1):
         axes = figure.add_subplot(1, len(looks), place)
         _draw_look(axes, trials, tuning)
         axes.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+    write_png(figure, path)
 
 
 def draw_front(tuning: "Tuning", path: Path) -> None:
     """Write a PNG: the objective against what is lost on held-out languages, and the Pareto front of the two."""
     trials = [trial for trial in tuning.trials if trial.retention is not None]
-    figure = _figure(6.5, 4.5)
-    axes = figure.add_subplot()
+    figure = new_figure(6.5, 4.5)
+    axes: Any = figure.add_subplot()
     for trial in trials:
         assert (
             trial.retention is not None
@@ -76,7 +74,7 @@ def draw_front(tuning: "Tuning", path: Path) -> None:
     axes.set_ylabel(f"development data: {unit(tuning.best)}")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
-    _save(figure, path)
+    write_png(figure, path)
 
 
 def pareto_front(trials: Sequence["Trial"]) -> list["Trial"]:
@@ -129,20 +127,6 @@ def _draw_look(axes: Any, trials: Sequence["Trial"], tuning: "Tuning") -> None:
     axes.set_title(f"Development data, n = {best.n}; bars: 95 % intervals", loc="left", fontsize=10)
     if len(lines) <= 2 * len(_COLOURS):
         axes.legend(frameon=False, fontsize=7)
-
-
-def _figure(width: float, height: float) -> Any:
-    os.environ.setdefault("MPLCONFIGDIR", str(cache_directory() / "matplotlib"))
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _save(figure: Any, path: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    with atomic_file(path) as partial:
-        FigureCanvasAgg(figure).print_figure(partial, format="png", dpi=150, metadata={"Software": None})
 
 
 def _others(values: Mapping[str, Any], across: str) -> str:
