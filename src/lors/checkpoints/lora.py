@@ -4,23 +4,22 @@ E. Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, arXiv 2106.096
 scaling: D. Kalajdzievski, arXiv 2312.03732. The format is that of `peft` (huggingface/peft).
 """
 
-import re
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from dataclasses import dataclass, field
-from math import prod, sqrt
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lors.base.errors import LorsError, UsageError
 from lors.base.files import read_json
 from lors.checkpoints.dtypes import FLOATS, Array, as_array, dtype_name
+from lors.checkpoints.lora_pairing import CONFIG, MERGE_FIRST, Factors, Pairing, paired
 from lors.checkpoints.read import Checkpoint, Handle, TensorInfo, digest_of_files, open_file, read_header
 from lors.checkpoints.tied import EMBEDDINGS, HEADS, hold_the_same
 
 if TYPE_CHECKING:
     import torch
 
-CONFIG = "adapter_config.json"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
 # What makes an adapter something else than base + scaling · B · A.
@@ -41,23 +40,6 @@ _VARIANTS = {
 # Initialisations that change the base's own weights, so that the adapter fits those and not the base.
 _CHANGES_BASE = ("pissa", "corda", "olora", "loftq", "lora_ga", "mica")
 
-_MERGE_FIRST = "write it into its base model first (peft: `merge_and_unload()`, then `save_pretrained`)"
-
-_FACTOR = re.compile(r"(?P<module>.+)\.lora_(?P<embedding>embedding_)?(?P<side>[AB])(\..+)?")
-_INSIDE_LAYER = re.compile(r"\.(base_layer|modules_to_save(\.default)?)(?=\.)")
-_WRAPPERS = {"base_model", "model", "module", "_orig_mod", "_fsdp_wrapped_module"}
-
-
-@dataclass(frozen=True)
-class _Factors:
-    """Where the factors of one tensor are stored."""
-
-    a: str
-    b: str
-    scaling: float
-    transposed: bool
-    """Whether (scaling · B · A)ᵀ is added: to embeddings, and to layers with `fan_in_fan_out`."""
-
 
 @dataclass(frozen=True)
 class AdapterCheckpoint(Checkpoint):
@@ -66,7 +48,7 @@ class AdapterCheckpoint(Checkpoint):
     base: Checkpoint
     base_model: str
     """What the adapter's configuration names as its base; "" where it names none."""
-    _factors: dict[str, _Factors] = field(repr=False, compare=False)
+    _factors: dict[str, Factors] = field(repr=False, compare=False)
     _replaced: dict[str, str] = field(repr=False, compare=False)
     """Stored names of whole tensors that take the place of the base's: `modules_to_save`, trained biases."""
 
@@ -145,8 +127,8 @@ def open_adapter(directory: Path, base: Checkpoint) -> AdapterCheckpoint:
     directory = Path(directory)
     config = _read_config(directory)
     path, stored, handle = _open_weights(directory)
-    pairing = _Pairing(path, stored, config, base)
-    factors, replaced = _sort(pairing)
+    pairing = Pairing(path, stored, config, base)
+    factors, replaced = paired(pairing)
     adapted = factors.keys() | replaced.keys()
     tensors = {name: info for name, info in base.tensors.items() if not _is_stale_head(base, name, adapted)}
     for name in adapted:
@@ -175,13 +157,13 @@ def _read_config(directory: Path) -> dict[str, Any]:
     config = read_json(path)
     kind = config.get("peft_type") if isinstance(config, dict) else None
     if kind != "LORA":
-        raise UsageError(f"{path}: an adapter of type {kind}; LoRS reads LORA alone; {_MERGE_FIRST}.")
+        raise UsageError(f"{path}: an adapter of type {kind}; LoRS reads LORA alone; {MERGE_FIRST}.")
     variants = [name for key, name in _VARIANTS.items() if config.get(key)]
     start = config.get("init_lora_weights")
     if isinstance(start, str) and start.lower().startswith(_CHANGES_BASE):
         variants.append(f"LoRA that began as {start} and changed the base's own weights")
     if variants:
-        raise UsageError(f"{path}: {variants[0]}, which is more than base + B · A; {_MERGE_FIRST}.")
+        raise UsageError(f"{path}: {variants[0]}, which is more than base + B · A; {MERGE_FIRST}.")
     for key in ("rank_pattern", "alpha_pattern"):
         if not isinstance(config.get(key) or {}, dict):
             raise LorsError(f"{path}: '{key}' is no mapping from layers to numbers.")
@@ -204,104 +186,3 @@ def _open_weights(directory: Path) -> tuple[Path, dict[str, TensorInfo], Handle]
         for name, t in tensors.items()
     }
     return pickled, infos, Tensors(tensors)
-
-
-@dataclass(frozen=True)
-class _Pairing:
-    """An adapter's weights beside the base that they are to fit."""
-
-    path: Path
-    stored: Mapping[str, TensorInfo]
-    config: Mapping[str, Any]
-    base: Checkpoint
-
-    @property
-    def claimed(self) -> str:
-        return str(self.config.get("base_model_name_or_path") or "")
-
-    def base_name(self, key: str, inner: str) -> str:
-        """The base's name of what the adapter calls `inner`: without what wraps the model, if need be."""
-        name = inner
-        while name not in self.base.tensors:
-            wrapper, _, name = name.partition(".")
-            if wrapper not in _WRAPPERS or not name:
-                raise self.another_base(key, self.stored[key].shape, f"no tensor '{inner}'")
-        return name
-
-    def another_base(self, key: str, found: tuple[int, ...], expected: object) -> UsageError:
-        said = f"its configuration names '{self.claimed}'" if self.claimed else "its configuration names none"
-        return UsageError(
-            f"{self.path}: an adapter for another base: '{key}' has shape {list(found)}, and the base "
-            f"{self.base.directory} has {expected}; {said}."
-        )
-
-
-def _sort(pairing: _Pairing) -> tuple[dict[str, _Factors], dict[str, str]]:
-    """What the stored tensors do: the factors, and the replacements, by the base's names; all checked."""
-    sides: dict[str, dict[str, re.Match[str]]] = {}
-    replaced: dict[str, str] = {}
-    for key, info in sorted(pairing.stored.items()):
-        if info.dtype not in FLOATS:
-            raise UsageError(f"{pairing.path}: '{key}' is in {info.dtype}, which LoRS does not merge.")
-        if (factor := _FACTOR.fullmatch(key)) and not key.endswith(".bias"):
-            name = pairing.base_name(key, f"{factor['module']}.weight")
-            if factor["side"] in sides.setdefault(name, {}):
-                raise UsageError(f"{pairing.path}: holds more than one adapter on '{name}'; save one alone.")
-            sides[name][factor["side"]] = factor
-        elif ".lora_" in key:
-            raise UsageError(f"{pairing.path}: '{key}' is no factor of plain LoRA; {_MERGE_FIRST}.")
-        elif ".original_module." not in key:
-            name = pairing.base_name(key, _INSIDE_LAYER.sub("", key))
-            if info.shape != (shape := pairing.base.tensors[name].shape):
-                raise pairing.another_base(key, info.shape, list(shape))
-            replaced[name] = key
-    if not sides and not replaced:
-        raise LorsError(f"{pairing.path}: holds no tensor of an adapter.")
-    return {name: _factors(pairing, name, found) for name, found in sides.items()}, replaced
-
-
-def _factors(pairing: _Pairing, name: str, found: Mapping[str, re.Match[str]]) -> _Factors:
-    """A and B of one tensor, if they are both there and fit each other, the configuration and the base."""
-    if len(found) == 1:
-        ((side, factor),) = found.items()
-        other = "B" if side == "A" else "A"
-        raise LorsError(
-            f"{pairing.path}: '{factor.string}' has no {other} beside it; save the adapter again."
-        )
-    a, b = found["A"].string, found["B"].string
-    shape_a, shape_b = pairing.stored[a].shape, pairing.stored[b].shape
-    rank, scaling = _rank_and_scaling(pairing, found["A"]["module"])
-    if shape_a[:1] != (rank,) or shape_b[1:2] != (rank,):
-        raise LorsError(
-            f"{pairing.path}: '{a}' {list(shape_a)} and '{b}' {list(shape_b)} are not of the rank {rank} that "
-            f"{CONFIG} gives; save the adapter again."
-        )
-    transposed = found["A"]["embedding"] is not None or bool(pairing.config.get("fan_in_fan_out"))
-    shape = (*shape_a[1:], shape_b[0]) if transposed else (shape_b[0], *shape_a[1:])
-    # A convolution has its kernel in A, and a B that is 1 wide.
-    if shape != (expected := pairing.base.tensors[name].shape) or prod(shape_b[2:]) != 1:
-        raise pairing.another_base(f"{b} · {a}", shape, list(expected))
-    return _Factors(a, b, scaling, transposed)
-
-
-def _rank_and_scaling(pairing: _Pairing, module: str) -> tuple[int, float]:
-    """Rank, and alpha / r or (rank-stabilised) alpha / √r, of the layer that the adapter calls `module`."""
-    layer = module.removeprefix("base_model.model.")
-    config = pairing.config
-    try:
-        rank = int(_by_pattern(config.get("rank_pattern") or {}, layer, config.get("r", 8)))
-        alpha = float(_by_pattern(config.get("alpha_pattern") or {}, layer, config.get("lora_alpha", 8)))
-        scaling = alpha / (sqrt(rank) if config.get("use_rslora") else rank) if rank > 0 else 0.0
-    except (TypeError, ValueError, OverflowError, re.error) as error:
-        path = pairing.path.with_name(CONFIG)
-        raise LorsError(f"{path}: rank or alpha of '{layer}' cannot be read ({error}).") from None
-    if rank < 1:
-        raise LorsError(
-            f"{pairing.path.with_name(CONFIG)}: the rank of '{layer}' is {rank}, expected 1 or more."
-        )
-    return rank, scaling
-
-
-def _by_pattern(patterns: Mapping[str, Any], layer: str, otherwise: Any) -> Any:
-    """The value of the first pattern that is the layer's name, or the end of it after a dot."""
-    return next((v for key, v in patterns.items() if re.match(rf"(.*\.)?({key})$", layer)), otherwise)

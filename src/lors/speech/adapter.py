@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from lors.base.errors import LorsError, UsageError, did_you_mean
 from lors.base.files import write_json
-from lors.checkpoints.lora import CONFIG, WEIGHTS
+from lors.checkpoints.lora import WEIGHTS
+from lors.checkpoints.lora_pairing import CONFIG
 from lors.checkpoints.read import Checkpoint
 
 if TYPE_CHECKING:
