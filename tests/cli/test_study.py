@@ -139,7 +139,9 @@ def test_data_that_do_not_fit(here: Any, everything: Any, study: Path) -> None:
     assert plan.code == 0 and "missing: fr-transcribe-test.jsonl" in plan.stdout
     place.write_text(kept)
     for arguments, told in [
-        (("--engine", "rai"), "engine 'rai': expected local or ray."),
+        (("--engine", "rai"), "engine 'rai': expected local, ray or slurm."),
+        (("--slurm", "partition=gpu"), "--slurm: goes with --engine slurm."),
+        (("--engine", "slurm", "--slurm", "tme=60"), "Did you mean 'time'?"),
         (("--address", "127.0.0.1:1"), "--address: goes with --engine ray."),
         (("--workers", "0"), "workers 0: expected 1 or more."),
         (("--retries", "-1"), "retries -1: expected zero or more."),

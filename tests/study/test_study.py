@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,14 @@ pytestmark = pytest.mark.xdist_group("study")
 _PATIENCE = 300
 
 
-def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+def start(folder: Path, *arguments: str, largest_file: int | None = None) -> "subprocess.Popen[str]":
+    def prepare() -> None:
+        # A test that runs in the background ignores it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if largest_file is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
     return subprocess.Popen(
         [sys.executable, "-m", "lors", "study", "study.yaml", *arguments],
         cwd=folder,
@@ -28,13 +36,12 @@ def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        # A test that runs in the background ignores it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=prepare,
     )
 
 
-def run(folder: Path, *arguments: str, code: int = 0) -> tuple[str, str]:
-    process = start(folder, *arguments)
+def run(folder: Path, *arguments: str, code: int = 0, largest_file: int | None = None) -> tuple[str, str]:
+    process = start(folder, *arguments, largest_file=largest_file)
     printed, errors = process.communicate(timeout=_PATIENCE)
     assert process.returncode == code, errors
     assert "Traceback" not in errors
@@ -139,3 +146,18 @@ def test_a_failure_is_told_and_stops_nothing_else(
     printed, errors = run(folder)
     assert to_do(errors) == {"merge": 1, "evaluate": 3}
     assert printed == done[1]
+
+
+def test_a_disk_that_takes_no_more_loses_nothing(
+    done: tuple[Path, str, str], make_toy: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The system refuses in the midst of writing, as where a disk is full."""
+    folder = tmp_path / "copy"
+    shutil.copytree(done[0], folder)
+    make_toy(folder, {"methods": {"task-arithmetic": {"scale": [0.5, 1.0]}, "weight-averaging": None}})
+    printed, errors = run(folder, code=1, largest_file=16_000)
+    assert re.search(r"^failed: merge weight-averaging .*file too large", errors, re.MULTILINE), errors
+    assert "TA" in printed or "task arithmetic" in printed
+    printed, errors = run(folder)
+    assert to_do(errors) == {"merge": 1, "evaluate": 2}
+    assert "weight averaging" in printed

@@ -33,7 +33,7 @@ _Out = Annotated[
 _Workers = Annotated[
     int | None,
     typer.Option(
-        help="Jobs at a time; by default one for each GPU, or for each core as far as memory lasts."
+        help="Jobs at a time; by default one for each GPU, or for each core as far as memory lasts; 8 with SLURM."
     ),
 ]
 
@@ -42,8 +42,14 @@ _Workers = Annotated[
 def run(
     study: _Study,
     out: _Out = None,
-    engine: Annotated[str, typer.Option(help="local, or ray for a cluster.")] = "local",
+    engine: Annotated[str, typer.Option(help="local; ray or slurm for a cluster.")] = "local",
     address: Annotated[str | None, typer.Option(help="Of the Ray cluster, as 10.0.0.1:6379.")] = None,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE", help="Option of sbatch, as partition=gpu or time=4:00:00; may be repeated."
+        ),
+    ] = None,
     workers: _Workers = None,
     retries: Annotated[int, typer.Option(help="How often a job that failed is tried again.")] = 1,
     dry_run: Annotated[
@@ -62,7 +68,14 @@ def run(
         print_plan(study, out, workers or 0)
         return
     results = run_study(
-        study, out, engine=engine, address=address, workers=workers, retries=retries, show=show_tables
+        study,
+        out,
+        engine=engine,
+        address=address,
+        slurm=slurm or (),
+        workers=workers,
+        retries=retries,
+        show=show_tables,
     )
     print_end(results, out or Path(results.name))
     if results.failures:

@@ -1,7 +1,7 @@
 """A study: everything that its file declares, trained, merged, decoded and told; done before is not done again."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -15,6 +15,7 @@ from lors.study.collect import collect
 from lors.study.jobs.estimate import Pace
 from lors.study.jobs.job import Given, Job
 from lors.study.jobs.scheduler import Engine, Event, run_jobs
+from lors.study.jobs.slurm import sbatch_options
 from lors.study.jobs.store import Store
 from lors.study.planned_rows import StudyPlan
 from lors.study.results import StudyResults
@@ -109,6 +110,7 @@ def run_study(
     *,
     engine: str = "local",
     address: str | None = None,
+    slurm: Sequence[str] = (),
     workers: int | None = None,
     retries: int = 1,
     show: Callable[[Sequence[Table]], None] = lambda tables: None,
@@ -121,9 +123,11 @@ def run_study(
     Args:
         path: the study file.
         out: the study's folder; by default its name, in the working directory.
-        engine: "local" or "ray".
+        engine: "local", "ray" or "slurm".
         address: of the Ray cluster, as "127.0.0.1:6379"; None for one on this machine.
-        workers: jobs at a time; None for one for each GPU, or for each core as far as the memory lasts.
+        slurm: options of sbatch, as "partition=gpu".
+        workers: jobs at a time; None for one for each GPU, or for each core as far as the memory lasts; with SLURM
+            for eight.
         retries: how often a job that failed is tried again.
         show: called with the tables.
 
@@ -134,10 +138,13 @@ def run_study(
         UsageError: the file, a manifest, a setting or the folder is wrong; nothing was begun.
         LorsError: base or data cannot be had, the disk is full.
     """
-    if engine not in ("local", "ray"):
-        raise UsageError(f"engine '{engine}': expected local or ray.")
+    if engine not in ("local", "ray", "slurm"):
+        raise UsageError(f"engine '{engine}': expected local, ray or slurm.")
     if address is not None and engine != "ray":
         raise UsageError("--address: goes with --engine ray.")
+    if slurm and engine != "slurm":
+        raise UsageError("--slurm: goes with --engine slurm.")
+    options = sbatch_options(slurm)
     if retries < 0:
         raise UsageError(f"retries {retries}: expected zero or more.")
     if workers is not None and workers < 1:
@@ -149,7 +156,7 @@ def run_study(
     planned.out.mkdir(parents=True, exist_ok=True)
     with exclusive(planned.out / "study"):
         write_json(planned.out / _RECORD, {"study": planned.study.name})
-        failures = _run(planned, partial(_engine, engine, address, workers, planned), retries)
+        failures = _run(planned, partial(_engine, engine, address, options, workers, planned), retries)
         results = collect(planned.study, planned.plan, planned.store, failures, planned.base_sha256)
         from lors.study.report.report import write_study_report
 
@@ -186,12 +193,18 @@ def _run(planned: PlannedStudy, make_engine: Callable[[], Engine], retries: int)
     )
 
 
-def _engine(name: str, address: str | None, workers: int | None, planned: PlannedStudy) -> Engine:
+def _engine(
+    name: str, address: str | None, options: Mapping[str, str], workers: int | None, planned: PlannedStudy
+) -> Engine:
     bytes_each = _LEAST_BYTES + _BYTES_PER_PARAMETER * planned.parameters
     if name == "local":
         from lors.study.jobs.engine_local import LocalEngine, local_shares
 
         return LocalEngine(local_shares(workers, bytes_each))
+    if name == "slurm":
+        from lors.study.jobs.engine_slurm import SlurmEngine
+
+        return SlurmEngine(options, workers, planned.store.directory, bytes_each)
     from lors.study.jobs.engine_ray import RayEngine
 
     given = {one.path for job in planned.missing() for one in job.given()}

@@ -14,19 +14,21 @@ from lors.study.study import PlannedStudy, duration, plan_study
 from lors.study.tables.parts import Table
 from lors.study.tables.terminal import print_tables
 
+_ANY_WIDTH = 100_000
+
 
 def print_plan(path: Path, out: Path | None, workers: int) -> None:
     """Print every job with what it needs and whether it is done, then counts and the time it will take."""
     planned = plan_study(path, out, prepare=False)
     jobs = planned.plan.jobs()
     missing, seconds = {job.key for job in planned.missing()}, planned.pace().seconds
-    table = Grid("job", "needs", "state", "expected", box=None, header_style="bold")
+    table = Grid("job", "state", "expected", "needs", box=None, header_style="bold")
     for job in jobs:
         needs = ", ".join(dict.fromkeys(needed.title for needed in job.needs()))
         done = planned.store.is_done(job)
         state = "done" if done else "to do" if job.key in missing else "not needed again"
-        table.add_row(job.title, needs, state, "" if job.key not in missing else duration(seconds(job)))
-    _console().print(table)
+        table.add_row(job.title, state, "" if job.key not in missing else duration(seconds(job)), needs)
+    _print_lines(table)
     _print_counts(planned, workers or default_workers())
 
 
@@ -68,6 +70,19 @@ def _print_counts(planned: PlannedStudy, workers: int) -> None:
         console.print("all is done")
     elif left and not planned.to_prepare and not planned.absent:
         console.print(f"about {duration(left)} left with {workers} jobs at a time")
+
+
+def _print_lines(table: Grid) -> None:
+    """Print a table: on a terminal within its width, in a file or pipe each row on one line, however long."""
+    console = _console()
+    if console.is_terminal:
+        console.print(table)
+        return
+    console.width = _ANY_WIDTH
+    with console.capture() as printed:
+        console.print(table)
+    for line in printed.get().splitlines():
+        console.print(line.rstrip())
 
 
 def _console() -> Console:

@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from lors.base.errors import UsageError
-from lors.study.jobs.engine_ray import RayEngine, _one_core, demand
+from lors.study.jobs.engine_ray import RayEngine, demand
+from lors.study.jobs.machine import one_core
 from lors.study.jobs.worker import Order
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'lors[ray]'")
@@ -151,7 +152,7 @@ def test_jobs_come_back_with_their_costs_and_mistakes_as_themselves(
 
 
 def test_a_job_whose_node_does_not_see_the_data(engine: RayEngine, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("lors.study.jobs.engine_ray._SECONDS_UNTIL_SEEN", 0)
+    monkeypatch.setattr("lors.study.jobs.engine_ray.SECONDS_UNTIL_SEEN", 0)
     with pytest.raises(
         UsageError, match=r"^the Ray node \S+ \(.*\) does not see .*/elsewhere/base; all machines "
     ):
@@ -240,8 +241,8 @@ def test_what_a_job_asks_for() -> None:
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process to a core")
 def test_jobs_of_one_machine_get_different_cores() -> None:
     program = (
-        "import os, sys; from lors.study.jobs.engine_ray import _one_core\n"
-        "with _one_core():\n    print(*os.sched_getaffinity(0), flush=True); sys.stdin.read()"
+        "import os, sys; from lors.study.jobs.machine import one_core\n"
+        "with one_core():\n    print(*os.sched_getaffinity(0), flush=True); sys.stdin.read()"
     )
     allowed = os.sched_getaffinity(0)
     others = []
@@ -254,9 +255,9 @@ def test_jobs_of_one_machine_get_different_cores() -> None:
             others.append(other)
             assert other.stdout is not None
             cores.append(int(other.stdout.readline()))
-        with _one_core():
+        with one_core():
             cores += os.sched_getaffinity(0)
-            with _one_core():  # none is left
+            with one_core():  # none is left
                 assert len(os.sched_getaffinity(0)) == 1
         assert sorted(cores) == sorted(allowed)
         assert os.sched_getaffinity(0) == allowed

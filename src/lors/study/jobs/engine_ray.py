@@ -5,27 +5,21 @@ import os
 import platform
 import secrets
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from lors.base.errors import LorsError, UsageError
 from lors.base.files import write_text
+from lors.study.jobs.machine import SECONDS_UNTIL_SEEN, lacking, look_around, one_core
 from lors.study.jobs.worker import Order, carry_out
-from lors.version import __version__
 
 _TRIES_ON_LOST_NODES = 5
 _TOKEN = ".seen-by-all"
 _SECONDS_TO_CONNECT = 10
 _SECONDS_TO_ANSWER = 120
-_SECONDS_UNTIL_SEEN = 20
-"""How long a network disk may hide from one machine what another has just written."""
-
 _OBJECT_BYTES = 100 << 20
-
-Look = Callable[[Path, str, Sequence[str], float], tuple[str | None, str | None]]
 
 
 class RayEngine:
@@ -102,11 +96,11 @@ class RayEngine:
         """Raise UsageError with the first machine that cannot do jobs."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        task = self._ray.remote(num_cpus=0, max_retries=0)(_look())
+        task = self._ray.remote(num_cpus=0, max_retries=0)(look_around())
         asked = [
             task.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            ).remote(self._token, self._secret, needed, _SECONDS_UNTIL_SEEN)
+            ).remote(self._token, self._secret, needed, SECONDS_UNTIL_SEEN)
             for node in nodes
         ]
         for node, answer in zip(nodes, asked, strict=True):
@@ -117,7 +111,7 @@ class RayEngine:
                 raise LorsError(
                     f"{name} does not answer ({type(error).__name__}); look at `ray status`."
                 ) from None
-            if mistake := _mistake(name, *found):
+            if mistake := lacking(name, *found):
                 raise UsageError(mistake)
 
 
@@ -187,48 +181,6 @@ def _knock(address: str) -> None:
         ) from None
 
 
-def _look() -> Look:
-    """A function that is sent as a whole: a machine without LoRS can carry it out and say so."""
-
-    def look(
-        token: Path, secret: str, needed: Sequence[str], patience: float
-    ) -> tuple[str | None, str | None]:
-        """The version of LoRS here, and the first path that this machine does not see; None for neither."""
-        import importlib
-        import time
-
-        try:
-            version = str(importlib.import_module("lors.version").__version__)
-        except ImportError:
-            version = None
-        end = time.monotonic() + patience
-        while True:
-            missing = next((path for path in needed if not os.path.exists(path)), None)  # noqa: PTH110
-            try:
-                if token.read_text(encoding="utf-8") != secret:
-                    missing = str(token.parent)
-            except OSError:
-                missing = str(token.parent)
-            if missing is None or time.monotonic() > end:
-                return version, missing
-            time.sleep(0.2)
-
-    return look
-
-
-def _mistake(name: str, version: str | None, missing: str | None) -> str | None:
-    if version is None:
-        return f"{name} has no LoRS; install lors {__version__} there, in the Python that runs Ray."
-    if version != __version__:
-        return f"{name} has lors {version}, and this machine {__version__}; install the same on all."
-    if missing is not None:
-        return (
-            f"{name} does not see {missing}; all machines of the cluster must see the study's folder, its data and "
-            "its base model at the same paths."
-        )
-    return None
-
-
 def _carry_out(order: Order, token: Path, secret: str) -> tuple[bool, Any]:
     """Do the job on a machine of the cluster, one that may have joined after the study began.
 
@@ -237,40 +189,12 @@ def _carry_out(order: Order, token: Path, secret: str) -> tuple[bool, Any]:
     """
     needed = [path for paths in order.inputs.values() for path in paths]
     name = f"the Ray node {platform.node()}"
-    if mistake := _mistake(name, *_look()(token, secret, needed, _SECONDS_UNTIL_SEEN)):
+    if mistake := lacking(name, *look_around()(token, secret, needed, SECONDS_UNTIL_SEEN)):
         return False, LorsError(mistake)
     try:
         if os.environ.get("CUDA_VISIBLE_DEVICES"):
             return True, carry_out(order)
-        with _one_core():
+        with one_core():
             return True, carry_out(order)
     except LorsError as error:
         return False, error
-
-
-@contextmanager
-def _one_core() -> Iterator[None]:
-    """Keep this thread, and those that it starts, on one core that no other job of this machine has.
-
-    Programs size their thread pools by the cores that they may use, and Ray limits none.
-    """
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    allowed = sorted(os.sched_getaffinity(0))
-    with ExitStack() as held:
-        chosen = allowed[os.getpid() % len(allowed)]  # where all are taken
-        for core in allowed:
-            # A name without a file, which is free again when its process ends, however that happens.
-            mark = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
-            try:
-                mark.bind(f"\0lors core {core}")
-            except OSError:
-                continue
-            chosen = core
-            break
-        os.sched_setaffinity(0, {chosen})
-        try:
-            yield
-        finally:
-            os.sched_setaffinity(0, allowed)

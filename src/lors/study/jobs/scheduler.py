@@ -17,10 +17,14 @@ class Engine(Protocol):
     capacity: int
 
     def submit(self, order: Order) -> "Future[dict[str, Any]]":
-        """Begin a job; the future has its cost, or a LorsError."""
+        """Begin a job; the future has its cost, or a LorsError, of which an EngineError ends the study."""
 
     def close(self) -> None:
         """Stop at once."""
+
+
+class EngineError(LorsError):
+    """The engine can do no job any more."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,9 @@ def run_jobs(
 
     Returns:
         Title of each job that failed, or that lacks one that did → why.
+
+    Raises:
+        EngineError: the engine can do no job any more.
     """
     targets = list(targets)
     everything = in_order(targets)
@@ -93,6 +100,8 @@ def run_jobs(
                 job = running.pop(future)
                 try:
                     cost = future.result()
+                except EngineError:
+                    raise
                 except LorsError as error:
                     tries[job.key] = tries.get(job.key, 0) + 1
                     if tries[job.key] <= retries and not isinstance(error, UsageError):
