@@ -15,8 +15,9 @@ import soundfile
 
 from lors.base.errors import UsageError
 from lors.speech.manifest import Utterance, stream_manifest, write_manifest
-from lors.speech.manifests import check as check_module
-from lors.speech.manifests.check import Contents, check_manifest
+from lors.speech.manifests import blocks as blocks_module
+from lors.speech.manifests.blocks import Contents
+from lors.speech.manifests.check import check_manifest
 
 
 def line(identifier: str, **more: Any) -> str:
@@ -60,7 +61,7 @@ def test_all_that_is_wrong_is_found_in_order_and_nothing_else(
 ) -> None:
     path, wrong = ugly
     for chunk, workers in ((1 << 18, 1), (1 << 12, 1), (1 << 18, 2)):
-        monkeypatch.setattr(check_module, "_CHUNK", chunk)
+        monkeypatch.setattr(blocks_module, "BLOCK_BYTES", chunk)
         contents = Contents()
         found = list(check_manifest(path, workers=workers, contents=contents))
         assert [number for number, _ in found] == list(wrong)
@@ -103,6 +104,7 @@ def test_an_interrupt_ends_all_processes_and_says_no_traceback(tmp_path: Path) -
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=dict(os.environ, LORS_CACHE=str(tmp_path / "cache")),
         start_new_session=True,
         # A test that runs in the background ignores it.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),

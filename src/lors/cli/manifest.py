@@ -31,14 +31,21 @@ def check(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; by default one for each core.", show_default=False)
     ] = None,
+    afresh: Annotated[
+        bool, typer.Option("--afresh", help="Begin at the first line, even if a check was stopped half-way.")
+    ] = False,
 ) -> None:
-    """Print FILE:LINE and what is wrong for every bad line (exit 1), or what a good manifest holds."""
+    """Print FILE:LINE and what is wrong for every bad line (exit 1), or what a good manifest holds.
+
+    A check that was stopped half-way goes on from there when it is asked for again.
+    """
     from lors.base.visible import visible
-    from lors.speech.manifests.check import Contents, check_with_progress
+    from lors.speech.manifests.blocks import Contents
+    from lors.speech.manifests.check import check_with_progress
 
     contents = Contents()
     found = 0
-    problems = check_with_progress(file, audio, workers, contents)
+    problems = check_with_progress(file, audio, workers, contents, afresh)
     for found, (line, what) in enumerate(problems, start=1):
         if found <= _SHOWN:
             typer.echo(f"{file}:{line}: {visible(what)}")

@@ -3,58 +3,24 @@
 import multiprocessing
 import os
 import signal
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from lors.base.errors import LorsError, UsageError
-from lors.base.progress import progress
-from lors.speech.manifest import EXPECTED, audio_checker, is_empty, repeated, to_utterance
-from lors.speech.manifests.json_lines import json_object
-from lors.speech.manifests.lines import BadLineError, lines_of, require_file
+from lors.base.progress import progress, say
+from lors.speech.manifest import EXPECTED, is_empty, repeated
+from lors.speech.manifests.blocks import BLOCK_BYTES, Block, Contents, Looked, blocks_of, look
+from lors.speech.manifests.kept import KeptChecks
+from lors.speech.manifests.lines import require_file
 from lors.speech.manifests.seen import SeenKeys, temporary_database
-
-_CHUNK = 1 << 18
-"""Bytes that a process takes at a time: some thousand lines, a second or so with their audio."""
-
-
-@dataclass
-class Contents:
-    """What the good lines of a manifest hold.
-
-    Attributes:
-        lines: the number of all lines but blank ones, bad ones too.
-        utterances: the number of good lines.
-        seconds: of all.
-        tasks: (source_lang, target_lang) of any.
-    """
-
-    lines: int = 0
-    utterances: int = 0
-    seconds: float = 0.0
-    tasks: set[tuple[str, str]] = field(default_factory=set)
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    """Whole lines: the bytes from `start` to `end`, of which the first is line `line`."""
-
-    start: int
-    end: int
-    line: int
-
-
-@dataclass
-class _Looked:
-    """A chunk's lines: (number, the id where there is one, what is wrong), and what the good ones hold."""
-
-    lines: list[tuple[int, bytes | None, str | None]]
-    contents: Contents
 
 
 def check_manifest(
@@ -63,6 +29,7 @@ def check_manifest(
     *,
     workers: int = 1,
     contents: Contents | None = None,
+    kept: KeptChecks | None = None,
     advance: Callable[[float], None] = lambda amount: None,
 ) -> Iterator[tuple[int, str]]:
     """Yield (line number from 1, what is wrong with it) for every bad line, in order.
@@ -73,6 +40,7 @@ def check_manifest(
         workers: processes that look at lines at the same time. With more than one, a script that calls this must
             have its start under `if __name__ == "__main__":`.
         contents: is filled with what the good lines hold.
+        kept: what an earlier check of `path` found, which goes before, and takes what this one finds.
         advance: is told the MiB that were just looked at.
 
     Raises:
@@ -81,81 +49,63 @@ def check_manifest(
     path = Path(path)
     contents = Contents() if contents is None else contents
     require_file(path, EXPECTED)
-    chunks = _chunks(path)
-    if path.stat().st_size <= _CHUNK:
+    if path.stat().st_size <= BLOCK_BYTES:
         workers = 1
+    blocks = blocks_of(path) if kept is None else _with_records(blocks_of(path), kept, check_audio)
     with temporary_database() as database, _mapped(workers) as run:
         seen = SeenKeys(database)
-        for chunk, looked in run(partial(_look, path, check_audio), chunks):
+        for block, looked in run(partial(look, path, check_audio), blocks):
             for number, identifier, problem in looked.lines:
-                first = seen.first_line(identifier, number) if identifier is not None else None
+                first = seen.first_line(identifier.encode(), number) if identifier is not None else None
                 if first is not None and identifier is not None:
-                    yield number, repeated(identifier.decode(), first)
+                    yield number, repeated(identifier, first)
                 elif problem is not None:
                     yield number, problem
-            contents.lines += len(looked.lines)
-            contents.utterances += looked.contents.utterances
-            contents.seconds += looked.contents.seconds
-            contents.tasks |= looked.contents.tasks
-            advance((chunk.end - chunk.start) / 2**20)
+            contents.add(looked.contents)
+            if kept is not None and block.record is None:
+                kept.add(block, looked.record)
+            advance((block.end - block.start) / 2**20)
+    if kept is not None:
+        kept.finish()
 
 
-def _chunks(path: Path) -> Iterator[_Chunk]:
-    """Cut the file after the last line end of every so many bytes."""
-    with path.open("rb") as file:
-        start, line, position = 0, 1, 0
-        while block := file.read(_CHUNK):
-            cut = block.rfind(b"\n") + 1
-            if cut:
-                yield _Chunk(start, position + cut, line)
-                start = position + cut
-                line += block.count(b"\n")
-            position += len(block)
-        if start < position:
-            yield _Chunk(start, position, line)
+def _with_records(blocks: Iterator[Block], kept: KeptChecks, check_audio: bool) -> Iterator[Block]:
+    """The blocks, each with what is known of it; where that ends, it is said."""
+    known = False
+    for block in blocks:
+        record = kept.record_of(block)
+        if known and record is None:
+            _say_what_is_believed(f"Going on at line {block.line:,}; those before it", kept, check_audio)
+        known = record is not None
+        yield replace(block, record=record) if known else block
+    if known:
+        _say_what_is_believed("All lines", kept, check_audio)
 
 
-def _look(path: Path, check_audio: bool, chunk: _Chunk) -> _Looked:
-    audio_problem = audio_checker() if check_audio else lambda utterance: None
-    folder = path.absolute().parent
-    looked = _Looked([], Contents())
-    with path.open("rb") as file:
-        file.seek(chunk.start)
-        for number, line in lines_of(file, chunk.line, chunk.end):
-            if line is not None and not line.strip():
-                continue
-            try:
-                utterance = to_utterance(json_object(line), folder)
-            except BadLineError as error:
-                looked.lines.append((number, None, str(error)))
-                continue
-            problem = audio_problem(utterance)
-            looked.lines.append((number, utterance.id.encode(), problem))
-            if problem is None:
-                looked.contents.utterances += 1
-                looked.contents.seconds += utterance.duration
-                looked.contents.tasks.add((utterance.source_lang, utterance.target_lang))
-    return looked
+def _say_what_is_believed(lines: str, kept: KeptChecks, check_audio: bool) -> None:
+    begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(kept.begun))
+    audio = " Audio files that were good then are not opened again." if check_audio else ""
+    say(f"{lines} were checked before (from {begun} on).{audio} To check all again: --afresh.")
 
 
-_Run = Callable[[Callable[[_Chunk], _Looked], Iterator[_Chunk]], Iterator[tuple[_Chunk, _Looked]]]
+_Run = Callable[[Callable[[Block], Looked], Iterator[Block]], Iterator[tuple[Block, Looked]]]
 
 
 @contextmanager
 def _mapped(workers: int) -> Iterator[_Run]:
-    """Yield a `map` over chunks, in order, that has but a few chunks in hand."""
+    """Yield a `map` over blocks, in order, that has but a few blocks in hand."""
     if workers == 1:
-        yield lambda look, chunks: ((chunk, look(chunk)) for chunk in chunks)
+        yield lambda look, blocks: ((block, look(block)) for block in blocks)
         return
     others = set(multiprocessing.active_children())
     # spawn: a forked copy of a process with threads may wait for a lock for ever
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _leave_interrupts_to_the_parent)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _depend_on_the_parent)
 
-    def run(look: Callable[[_Chunk], _Looked], chunks: Iterator[_Chunk]) -> Iterator[tuple[_Chunk, _Looked]]:
-        waiting: deque[tuple[_Chunk, Future[_Looked]]] = deque()
-        for chunk in chunks:
+    def run(look: Callable[[Block], Looked], blocks: Iterator[Block]) -> Iterator[tuple[Block, Looked]]:
+        waiting: deque[tuple[Block, Future[Looked]]] = deque()
+        for block in blocks:
             with _interrupts_blocked():  # a new process inherits it, so that none is met while Python starts
-                waiting.append((chunk, pool.submit(look, chunk)))
+                waiting.append((block, pool.submit(look, block)))
             if len(waiting) > 2 * workers:
                 first, future = waiting.popleft()
                 yield first, future.result()
@@ -176,8 +126,17 @@ def _mapped(workers: int) -> Iterator[_Run]:
         raise
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def _depend_on_the_parent() -> None:
+    """Interrupts are for it to handle; where it is killed, this process ends too, which would else wait for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager
@@ -193,20 +152,30 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 def check_with_progress(
-    path: Path, check_audio: bool, workers: int | None, contents: Contents
+    path: Path, check_audio: bool, workers: int | None, contents: Contents, afresh: bool = False
 ) -> Iterator[tuple[int, str]]:
-    """`check_manifest` on all cores, its progress shown where the manifest is large."""
+    """`check_manifest` on all cores, its progress shown, and kept for a check to come, where the manifest is large.
+
+    Args:
+        path, check_audio, contents: as there.
+        workers: as there; None for one for each core.
+        afresh: believe nothing of an earlier check that was killed.
+    """
     path = Path(path)
     require_file(path, EXPECTED)
     size = path.stat().st_size
     workers = workers or len(
         os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     )
-    with (
-        nullcontext(lambda amount: None)
-        if size <= _CHUNK
-        else progress("Checking", size / 2**20, "MiB") as advance
-    ):
-        yield from check_manifest(path, check_audio, workers=workers, contents=contents, advance=advance)
+    if size <= BLOCK_BYTES:
+        yield from check_manifest(path, check_audio, contents=contents)
+    else:
+        with (
+            progress("Checking", size / 2**20, "MiB") as advance,
+            closing(KeptChecks(path, check_audio, afresh)) as kept,
+        ):
+            yield from check_manifest(
+                path, check_audio, workers=workers, contents=contents, kept=kept, advance=advance
+            )
     if not contents.lines:
         raise UsageError(is_empty(path))
