@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from safetensors.torch import load_file, save_file
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "tune" / "compare.py"
@@ -35,13 +36,20 @@ def test_a_comparison_in_two_parts(
         # The first part decodes no candidate one by one, and there is nothing to compare.
         done = subprocess.run([*command, "--minutes", str(minutes)], capture_output=True, text=True)
         assert (done.returncode == 0) == complete, done.stderr
+    # Every candidate decoded by `lors tune` too: refused where it is not what one by one gave.
+    done = subprocess.run([*command, "--only", "exhaustive"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     (page,) = (tmp_path / "results").glob("tune-*.json")
     found = json.loads(page.read_text())
-    assert found["complete"] and found["facts"]["candidates_done"] == 2
-    wer = found["facts"]["wer"]
-    assert found["facts"]["best_wer"] == min(wer.values())
-    values = found["facts"]["found"]
-    assert found["facts"]["found_wer"] == wer[f"scale={values['scale']:g}-rank_ratio=0.1-keep_ratio=0.2"]
+    facts = found["facts"]
+    assert found["complete"] and facts["one_by_one"] == facts["decoded"] == facts["candidates"] == 2
+    wer = {name: score["wer"] for name, score in facts["scores"].items()}
+    assert wer.keys() == {f"scale={scale}-rank_ratio=0.1-keep_ratio=0.2" for scale in ("0.5", "1")}
+    assert wer[facts["best"]] == min(wer.values())
+    assert facts["found"] in wer
+    for score in facts["scores"].values():
+        assert score["words"] == 5
+        assert score["wer"] == pytest.approx(100 * score["errors"] / score["words"])
     assert [run["name"].split()[0] for run in found["runs"]] == [
         "tune",
         "evaluate",
@@ -49,3 +57,7 @@ def test_a_comparison_in_two_parts(
     ]
     text = page.with_suffix(".md").read_text()
     assert "merge and evaluate, one by one | 2 of 2" in text and "as fast by the clock" in text
+    (results,) = (tmp_path / "folder").glob("*/exhaustive/trials/beam-2/*scale=1/results.json")
+    results.write_text(results.read_text().replace('"low": ', '"low": 1'))
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode and "the scores differ" in done.stderr

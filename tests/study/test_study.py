@@ -157,7 +157,7 @@ def test_a_disk_that_takes_no_more_loses_nothing(
     make_toy(folder, {"methods": {"task-arithmetic": {"scale": [0.5, 1.0]}, "weight-averaging": None}})
     printed, errors = run(folder, code=1, largest_file=16_000)
     assert re.search(r"^failed: merge weight-averaging .*file too large", errors, re.MULTILINE), errors
-    assert "TA" in printed or "task arithmetic" in printed
+    assert "Task Arithmetic" in printed and "Weight Averaging" not in printed
     printed, errors = run(folder)
     assert to_do(errors) == {"merge": 1, "evaluate": 2}
-    assert "weight averaging" in printed
+    assert "Weight Averaging" in printed

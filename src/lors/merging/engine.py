@@ -76,16 +76,21 @@ class TaskSum:
 
     def at(self, scale: float) -> "dict[str, torch.Tensor]":
         """The merged tensors at λ = `scale`: the bits that `merge` writes, in the recipe's dtype."""
-        tensors = {}
-        for task in self.plan.tasks:
-            if task.group == "copied":
-                tensors[task.name] = self.plan.base.read(task.name)
-            else:
-                parts = merged_pieces(self.plan, task, self.direction(task), scale, 0, task.entries)
-                flat = np.concatenate([np.empty(0, STORED[task.dtype]), *(part for _, part, _ in parts)])
-                tensors[task.name] = as_tensor(flat.reshape(task.shape), task.dtype)
+        tensors = {t.name: as_tensor(np.empty(t.shape, STORED[t.dtype]), t.dtype) for t in self.plan.tasks}
+        self.write(scale, tensors)
         tensors.update({copy: tensors[source] for copy, source in self.plan.copies.items()})
         return dict(sorted(tensors.items()))
+
+    def write(self, scale: float, into: "Mapping[str, torch.Tensor]") -> None:
+        """Write what `at` gives into tensors of the same names and shapes; tied copies are none of them."""
+        for task in self.plan.tasks:
+            if task.group == "copied":
+                into[task.name].copy_(self.plan.base.read(task.name))
+                continue
+            flat = into[task.name].view(-1)
+            parts = merged_pieces(self.plan, task, self.direction(task), scale, 0, task.entries)
+            for start, part, _ in parts:
+                flat[start : start + len(part)].copy_(as_tensor(part, task.dtype))
 
     def direction(self, task: Task) -> Direction:
         """The sum of one tensor, by ranges of flat entries."""

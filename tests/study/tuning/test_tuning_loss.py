@@ -46,7 +46,8 @@ def dev(manifest_of: Callable[..., Path]) -> Path:
 def test_the_candidate_in_memory_is_the_merge_on_disk(models: list[str], dev: Path, tmp_path: Path) -> None:
     recipe = recipe_of(models, scale=0.37, rank_ratio=0.2, keep_ratio=0.1)
     dev_loss = DevLoss(open_checkpoint(Path(models[0])), [dev], 100, None, 0)
-    dev_loss.load(task_sum({**recipe, "scale": 0.9}).at(0.37))
+    known = task_sum({**recipe, "scale": 0.9})
+    dev_loss.load(known.at(0.37))
     merge(recipe, tmp_path / "merged")
     on_disk = load_file(tmp_path / "merged" / "model.safetensors")
     in_memory = dev_loss.state()
@@ -54,12 +55,18 @@ def test_the_candidate_in_memory_is_the_merge_on_disk(models: list[str], dev: Pa
     for name, tensor in on_disk.items():
         assert in_memory[name].dtype == torch.float32
         assert torch.equal(in_memory[name], tensor), name
+    # Written into the parameters themselves, over whatever they held.
+    dev_loss.load(known.at(1.0))
+    assert any(not torch.equal(tensor, on_disk[name]) for name, tensor in dev_loss.state().items())
+    known.write(0.37, dev_loss.parameters(on_disk))
+    assert all(torch.equal(tensor, on_disk[name]) for name, tensor in dev_loss.state().items())
 
 
 def test_losses_are_those_of_transformers_at_thirty_seconds(
     models: list[str], dev: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loss_module, "has_fast_bfloat16", lambda: False)
+    monkeypatch.setattr(loss_module, "SILENCE", 1500)  # no window is shorter than thirty seconds
     dev_loss = DevLoss(open_checkpoint(Path(models[0])), [dev], 1500, None, 0)
     expert = load_file(Path(models[1]) / "model.safetensors")
     dev_loss.load(expert)
@@ -78,10 +85,12 @@ def test_losses_are_those_of_transformers_at_thirty_seconds(
         ids.append(tokenizer.convert_tokens_to_ids("<|endoftext|>"))
         features = log_mel([load_audio(dev.parent / line["audio_filepath"], 0.0, line["duration"])], 1500, 80)
         with torch.no_grad():
-            loss = model(input_features=features, labels=torch.tensor([ids])).loss.item()
+            logits = model(input_features=features, labels=torch.tensor([ids])).logits[0]
+        # The decoder is given language, task and no timestamps: they are no part of what it writes.
+        text = torch.nn.functional.cross_entropy(logits[3:], torch.tensor(ids[3:]), reduction="sum")
         name = f"{line['source_lang']}-{task}"
-        nats[name] = nats.get(name, 0.0) + loss * len(ids)
-        labels[name] = labels.get(name, 0) + len(ids)
+        nats[name] = nats.get(name, 0.0) + text.item()
+        labels[name] = labels.get(name, 0) + len(ids) - 3
     assert cells.keys() == nats.keys() == {"es-transcribe", "fr-transcribe", "es-translate"}
     for name, value in cells.items():
         assert value == pytest.approx(nats[name] / labels[name], rel=1e-5)
@@ -92,6 +101,33 @@ def test_the_first_clips_hold_every_language_and_task(models: list[str], dev: Pa
     whole = dev_loss.measured(len(dev_loss))
     part = loss_module.ClipLosses(whole.nats[:3], whole.labels[:3])
     assert [len(cell.counts) for cell in dev_loss.by_cell(part)] == [1, 1, 1]
+
+
+def test_a_window_is_as_long_as_its_longest_clip_and_a_second(
+    models: list[str], manifest_of: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = [0.5, 2.9, 0.6, 3.1, 0.7, 3.9, 0.8, 3.3, 1.2]
+    dev = manifest_of("dev", [(length, "uno dos", "es", "es") for length in seconds])
+    seen: list[tuple[int, int]] = []
+    original = loss_module.label_losses
+
+    def watching(model: Any, features: torch.Tensor, *rest: Any) -> torch.Tensor:
+        seen.append((len(features), features.shape[-1] // 2))
+        return original(model, features, *rest)
+
+    monkeypatch.setattr(loss_module, "label_losses", watching)
+    monkeypatch.setattr(loss_module, "_taking_turns", lambda examples, seed: list(examples))
+    dev_loss = DevLoss(open_checkpoint(Path(models[0])), [dev], 225, None, 0)
+    whole = dev_loss.measured(9)
+    # Eight clips in two batches of like length, the longer cut at --window; the ninth alone.
+    assert seen == [(4, 100), (4, 225), (1, 150)]
+    # What is known is not measured again, and each clip keeps its place.
+    assert dev_loss.measured(9, loss_module.ClipLosses(whole.nats[:8], whole.labels[:8])) == whole
+    assert seen[3:] == [(1, 150)]
+    alone = manifest_of("alone", [(2.9, "uno dos", "es", "es")])
+    monkeypatch.setattr(loss_module, "SILENCE", 1500)
+    own = DevLoss(open_checkpoint(Path(models[0])), [alone], 225, None, 0).measured(1)
+    assert own.nats[0] == pytest.approx(whole.nats[1], rel=1e-3)
 
 
 def test_tensors_of_another_model_are_refused(models: list[str], dev: Path) -> None:

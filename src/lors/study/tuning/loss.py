@@ -1,8 +1,9 @@
 """The cheap look at a candidate: its teacher-forced loss on development clips, in one model that stays in memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,25 @@ from lors.speech.decoding.vocabulary import complete_config
 from lors.speech.evaluation_inputs import read_data
 from lors.speech.finetuning_inputs import load_model
 from lors.speech.finetuning_settings import has_fast_bfloat16
-from lors.speech.labels import check_languages, is_multilingual
+from lors.speech.labels import check_languages, is_multilingual, prefix_tokens
 from lors.speech.training import TIED, label_losses, quiet_transformers
 from lors.speech.training_data import IGNORED, Batch, Collator, Example, SpeechDataset, select_examples
+from lors.speech.window import POSITIONS_PER_SECOND
 from lors.study.tuning.objective import NATS, CellCounts
 
 BATCH = 4
 """Clips computed at once: measured on whisper-base, a clip takes as long in batches of 8, and a third more alone."""
+
+BLOCK = 2 * BATCH
+"""Clips that are measured together or not at all; within a block, those of like length share a batch."""
+
+SILENCE = 50
+"""Encoder positions, 1 s, that the window leaves after a clip at the least.
+
+Most of a window of 8 s is padding here: fitted to the clips, it takes three quarters of the time. Measured on
+whisper-base, 13 clips and 7 merges of λ 0.2 to 1: losses 1 to 3 % lower, their rank correlation with those at
+8 s 0.96 (Spearman).
+"""
 
 _MOST_BYTES = 4 << 30
 
@@ -31,8 +44,8 @@ class ClipLosses:
     """Of the first clips of a search, in its order.
 
     Attributes:
-        nats: of each clip, the negative log-likelihood of all its labels, in millionths of nats.
-        labels: of each clip, how many.
+        nats: of each clip, the negative log-likelihood of its text and the end of it, in millionths of nats.
+        labels: of each clip, how many these are.
     """
 
     nats: tuple[int, ...] = ()
@@ -46,8 +59,9 @@ class DevLoss:
     """A Whisper and the features of all development clips, in memory.
 
     The clips come in an order in which languages and tasks take turns, so that any first part holds all of them.
-    Clips longer than the window, which the decoder gives a longer one, are left out and counted. Weights are float32;
-    matrix products are bfloat16 where the processor is fast at it, and on a GPU.
+    Clips longer than the window, which the decoder gives a longer one, are left out and counted; shorter ones get as
+    short a window as their batch allows. Language and task count for nothing, which the decoder is told. Weights are
+    float32; matrix products are bfloat16 where the processor is fast at it, and on a GPU.
     """
 
     def __init__(
@@ -63,18 +77,19 @@ class DevLoss:
         mel_bins = int(config["num_mel_bins"])
         examples = _examples(base, dev, window, limit, int(config["max_target_positions"]))
         self._clips = _taking_turns(examples, seed)
-        size = 4 * mel_bins * 2 * window * len(self._clips)
+        plan = [_batches(self._clips, start, window) for start in range(0, len(self._clips), BLOCK)]
+        size = 4 * mel_bins * 2 * sum(len(places) * fitted for places, fitted in chain.from_iterable(plan))
         if size > _MOST_BYTES:
             raise UsageError(
                 f"the features of {len(self._clips):,} development clips take {size / 2**30:.1f} GiB, and at most "
                 f"{_MOST_BYTES >> 30} are kept in memory: pass --limit, or --first-look greedy."
             )
-        dataset, collate = SpeechDataset(self._clips), Collator(window, mel_bins)
-        starts = range(0, len(self._clips), BATCH)
-        self._batches: list[Batch] = [
-            collate([dataset[place] for place in range(start, min(start + BATCH, len(self._clips)))])
-            for start in starts
+        dataset = SpeechDataset(self._clips)
+        self._blocks: list[list[tuple[list[int], Batch]]] = [
+            [(places, Collator(fitted, mel_bins)([dataset[p] for p in places])) for places, fitted in block]
+            for block in plan
         ]
+        self._prefix = len(prefix_tokens("en", "transcribe", is_multilingual(base.directory)))
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._bfloat16 = self._device == "cuda" or has_fast_bfloat16()
         self._model = load_model(base, base.directory, self._device).eval()
@@ -93,7 +108,8 @@ class DevLoss:
     @property
     def signature(self) -> str:
         """What beside model and data decides the numbers."""
-        return f"loss|window:{self.window}|{'bfloat16' if self._bfloat16 else 'float32'}|batch:{BATCH}"
+        precision = "bfloat16" if self._bfloat16 else "float32"
+        return f"loss of the text|window:up to {self.window}|{precision}|batch:{BATCH}"
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Set the model's parameters in place: the values as they are, in float32.
@@ -101,30 +117,41 @@ class DevLoss:
         Raises:
             LorsError: the tensors are not those of the model.
         """
-        state = self._model.state_dict()
-        if odd := sorted(self._names ^ (set(tensors) - {TIED})):
+        for name, parameter in self.parameters(tensors).items():
+            parameter.copy_(tensors[name])
+
+    def parameters(self, names: Iterable[str]) -> dict[str, torch.Tensor]:
+        """The parameters themselves, to be written into: those tied to another left out.
+
+        Raises:
+            LorsError: `names`, of a merged model's tensors, are not theirs.
+        """
+        state = self.state()
+        if odd := sorted(state.keys() ^ (set(names) - {TIED})):
             raise LorsError(f"the merged model's tensors are not those of the base: '{odd[0]}'.")
-        with torch.no_grad():
-            for name in self._names:
-                state[name].copy_(tensors[name])
+        return state
 
     def state(self) -> dict[str, torch.Tensor]:
         """The parameters as they are now, those tied to another left out."""
         return {name: tensor for name, tensor in self._model.state_dict().items() if name in self._names}
 
     def measured(self, clips: int, known: ClipLosses = ClipLosses()) -> ClipLosses:
-        """The losses of the first `clips`, of which `known` holds the first few: whole batches of them."""
+        """The losses of the first `clips`, of which `known` holds the first few: whole blocks of them."""
         nats, labels = list(known.nats), list(known.labels)
         with torch.inference_mode():
-            for batch in self._batches[-(-len(known) // BATCH) : -(-clips // BATCH)]:
-                wanted = batch["labels"].to(self._device)
-                found = label_losses(
-                    self._model, batch["input_features"].to(self._device), wanted, self._bfloat16
-                )
-                rows = (wanted != IGNORED).sum(dim=1).tolist()
-                nats += [round(row.double().sum().item() * NATS) for row in found.split(rows)]
-                labels += rows
+            for block in self._blocks[-(-len(known) // BLOCK) : -(-clips // BLOCK)]:
+                losses = {place: row for batch in block for place, row in self._measure(*batch)}
+                for _, row in sorted(losses.items()):
+                    nats.append(round(row.double().sum().item() * NATS))
+                    labels.append(len(row))
         return ClipLosses(tuple(nats), tuple(labels))
+
+    def _measure(self, places: Sequence[int], batch: Batch) -> Iterator[tuple[int, torch.Tensor]]:
+        """Each clip with the losses of its text and the end of it."""
+        wanted = batch["labels"].to(self._device)
+        found = label_losses(self._model, batch["input_features"].to(self._device), wanted, self._bfloat16)
+        rows = found.split((wanted != IGNORED).sum(dim=1).tolist())
+        yield from zip(places, (row[self._prefix :] for row in rows), strict=True)
 
     def by_cell(self, losses: ClipLosses) -> list[CellCounts]:
         """The counts of each pair of languages, of the clips that are measured."""
@@ -137,6 +164,17 @@ class DevLoss:
 def _cell(example: Example) -> tuple[str, str, str]:
     utterance = example.utterance
     return utterance.task, utterance.source_lang, utterance.target_lang
+
+
+def _batches(clips: Sequence[Example], start: int, window: int) -> list[tuple[list[int], int]]:
+    """The block that starts at a place: batches of clips of like length, each with its window."""
+    windows = {
+        place: min(window, 50 * ceil((clips[place].utterance.duration * POSITIONS_PER_SECOND + SILENCE) / 50))
+        for place in range(start, min(start + BLOCK, len(clips)))
+    }
+    places = sorted(windows, key=lambda place: (windows[place], place))
+    batches = [places[first : first + BATCH] for first in range(0, len(places), BATCH)]
+    return [(batch, windows[batch[-1]]) for batch in batches]
 
 
 def _examples(

@@ -40,8 +40,8 @@ def trials_table(tuning: "Tuning") -> str:
 
 
 _LOSS_NOTE = (
-    "loss: change of the teacher-forced negative log-likelihood per label against the pretrained model, in per cent, "
-    "mean over languages and tasks, on the first n clips; what looked worse was measured on fewer."
+    "loss: change of the teacher-forced negative log-likelihood per token of the text against the pretrained model, in "
+    "per cent, mean over languages and tasks, on the first n clips; what looked worse was measured on fewer."
 )
 
 

@@ -9,8 +9,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from lors.base.files import read_json, write_json
 from lors.base.progress import progress, say
 from lors.checkpoints.read import open_checkpoint
@@ -19,7 +17,7 @@ from lors.merging.factors import Factors, keeping
 from lors.merging.plan import Plan
 from lors.speech.evaluation import Evaluation, evaluate, read_evaluation
 from lors.study.tuning.halving import halved
-from lors.study.tuning.loss import BATCH, ClipLosses, DevLoss
+from lors.study.tuning.loss import BLOCK, ClipLosses, DevLoss
 from lors.study.tuning.objective import Relative, decoded_cells, relative_change
 from lors.study.tuning.report import unit, with_interval
 from lors.study.tuning.space import Candidate
@@ -89,7 +87,7 @@ class Search:
                 return self._loss(candidates[place], clips).value
 
             least = 2 * dev_loss.cells
-            clips = halved(len(candidates), len(dev_loss), least, 2 * short_list, BATCH, measure, advance)
+            clips = halved(len(candidates), len(dev_loss), least, 2 * short_list, BLOCK, measure, advance)
         return [self._loss(candidate, count) for candidate, count in zip(candidates, clips, strict=True)]
 
     def loss(self, candidate: Candidate) -> Trial:
@@ -193,13 +191,13 @@ class Search:
         """Of the candidate, or of the base: of at least the first `clips`, remembered."""
         dev_loss = self._loaded()
         name = _PRETRAINED if candidate is None else candidate.name.replace(" ", "_")
-        path = self._out / "trials" / "loss" / f"{name}.json"
+        path = self._out / "trials" / "loss-of-text" / f"{name}.json"
         known = ClipLosses()
         if path.is_file():
             known = ClipLosses(**{key: tuple(found) for key, found in read_json(path).items()})
         if len(known) < clips:
             if candidate is not None:
-                dev_loss.load(self._tensors(candidate))
+                self._load(candidate)
             else:
                 base = self._plan.base
                 dev_loss.load({name: base.read(name) for name in base.tensors})
@@ -210,21 +208,23 @@ class Search:
             return ClipLosses(known.nats[:clips], known.labels[:clips])
         return known
 
-    def _tensors(self, candidate: Candidate) -> Mapping[str, torch.Tensor]:
-        """The merged tensors, as `merge` writes them."""
+    def _load(self, candidate: Candidate) -> None:
+        """Give the model in memory the values that `merge` writes."""
+        dev_loss = self._loaded()
         if candidate.recipe.takes("scale"):
             assert candidate.recipe.scale is not None
             known = self._known_sum(candidate)
             with self._timed("merging"):
-                return known.at(candidate.recipe.scale)
+                parameters = dev_loss.parameters(task.name for task in known.plan.tasks)
+                known.write(candidate.recipe.scale, parameters)
+            return
         merged = self._out / "candidate"
         with self._timed("merging"), keeping(self._factors):
             merge(candidate.recipe, merged, overwrite=True)
-        checkpoint = open_checkpoint(merged)
-        tensors = {name: checkpoint.read(name).clone() for name in checkpoint.tensors}
+            checkpoint = open_checkpoint(merged)
+            dev_loss.load({name: checkpoint.read(name) for name in checkpoint.tensors})
         del checkpoint
         shutil.rmtree(merged)
-        return tensors
 
     def _sum(self, candidate: Candidate) -> TaskSum | None:
         return self._known_sum(candidate) if candidate.recipe.takes("scale") else None
