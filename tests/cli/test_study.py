@@ -170,7 +170,7 @@ def test_a_dry_run_writes_nothing_and_counts_all(here: Any, everything: Any, stu
     assert everything(study.parent) == before
 
 
-@pytest.mark.parametrize("name", ["paper.yaml", "prompts-quick.yaml"])
+@pytest.mark.parametrize("name", ["paper.yaml", "prompts-quick.yaml", "prompts-and-stamps.yaml"])
 def test_examples_plan_without_their_data(here: Any, folder: Path, everything: Any, name: str) -> None:
     text = (EXAMPLES / name).read_text()
     (folder / "study.yaml").write_text(text.replace("openai/whisper-base", "base"))  # which would be fetched
@@ -185,8 +185,9 @@ def test_examples_plan_without_their_data(here: Any, folder: Path, everything: A
         # Figure 4: 10 experts and 2 multilingual at each of 1, 2 and 10 hours.
         assert counts["finetune"] == str(2 * 18 + 2 * 25 + 3 * 12)
     else:
-        # 4 experts, 2 multilingual, 2 multitask, 1 joint; two languages have one combination, the set itself.
-        assert counts["finetune"] == "9"
+        # Of 2 languages 4 experts, 2 multilingual, 2 multitask, 1 joint; of 4 languages 8, 2, 4, 1. Two languages have
+        # one combination, the set itself.
+        assert counts["finetune"] == {"prompts-quick.yaml": "9", "prompts-and-stamps.yaml": "15"}[name]
 
 
 def test_help_names_everything(here: Any, folder: Path) -> None:
