@@ -172,5 +172,8 @@ def test_spoilt(
         assert not out.exists()
     else:
         for made in corpus.manifests:
-            assert list(manifest_problems(out / made.name)) == []
+            problems = [what for _, what in manifest_problems(out / made.name)]
+            if make is common_voice:  # believed where the file's size allows it: docs/data-covost.md
+                problems = [what for what in problems if "offset and duration ask for" not in what]
+            assert problems == []
     shutil.rmtree(folder)
