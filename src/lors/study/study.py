@@ -169,7 +169,8 @@ def _run(planned: PlannedStudy, make_engine: Callable[[], Engine], retries: int)
     if not left:
         return {}
     counts = Counter(job.kind for job in left.values())
-    engine, pace = make_engine(), planned.pace()
+    pace = planned.pace()
+    engine = make_engine()
 
     def remaining() -> str:
         return f"about {duration(pace.time_left(list(left.values()), engine.capacity))}"

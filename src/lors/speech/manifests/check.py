@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from lors.base.child_process import depend_on_parent
 from lors.base.errors import LorsError, UsageError
 from lors.base.progress import progress, say
 from lors.speech.manifest import EXPECTED, is_empty, repeated
@@ -99,7 +99,7 @@ def _mapped(workers: int) -> Iterator[_Run]:
         return
     others = set(multiprocessing.active_children())
     # spawn: a forked copy of a process with threads may wait for a lock for ever
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _depend_on_the_parent)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), depend_on_parent)
 
     def run(look: Callable[[Block], Looked], blocks: Iterator[Block]) -> Iterator[tuple[Block, Looked]]:
         waiting: deque[tuple[Block, Future[Looked]]] = deque()
@@ -124,19 +124,6 @@ def _mapped(workers: int) -> Iterator[_Run]:
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
         raise
-
-
-def _depend_on_the_parent() -> None:
-    """Interrupts are for it to handle; where it is killed, this process ends too, which would else wait for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
-
-
-def _end_with_the_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 @contextmanager

@@ -111,10 +111,9 @@ def _block(dot: Dot) -> str:
 
 def draw_scatter(figure: ScatterFigure) -> "Figure":
     """A cross of intervals for each system; its colour is the method's, its marker the setting's."""
+    # Before any import of matplotlib: it says where the list of fonts is kept.
     drawn = new_figure(4.2 * len(figure.panels) + 3.4, 4.4)
-    from matplotlib.lines import (
-        Line2D,  # after the figure, which says where matplotlib keeps its list of fonts
-    )
+    from matplotlib.lines import Line2D
 
     dots = [dot for panel in figure.panels for dot in panel.dots]
     groups = dict.fromkeys(dot.group_title for dot in dots)

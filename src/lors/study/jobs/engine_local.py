@@ -2,8 +2,6 @@
 
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
 
+from lors.base.child_process import depend_on_parent
 from lors.base.errors import LorsError
 from lors.study.jobs.worker import Order, carry_out
 
@@ -107,8 +106,7 @@ class _Worker:
 
 def _serve(connection: Connection, share: Share) -> None:
     """Carry out jobs until the other end is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    depend_on_parent()
     if share.gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = share.gpu
     if share.cores:
@@ -125,13 +123,6 @@ def _serve(connection: Connection, share: Share) -> None:
         except LorsError as error:
             answer = False, error
         connection.send(answer)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def local_shares(workers: int | None, bytes_each: int) -> list[Share]:
