@@ -5,11 +5,10 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -22,29 +21,11 @@ from lors.study.jobs.scheduler import Event, order_for, run_jobs
 from lors.study.jobs.store import Store
 from lors.study.jobs.worker import Order
 
+from .small_jobs import LINE, subset, waits
+from .small_jobs import until as until_within
+
 _PATIENCE = 120
-_LINE = (
-    '{"id": "1", "audio_filepath": "1.wav", "duration": 2.0, "text": "uno", "source_lang": "es", '
-    '"target_lang": "es"}\n'
-)
-
-
-def until(holds: Callable[[], Any], what: str) -> Any:
-    end = time.monotonic() + _PATIENCE
-    while not (found := holds()):
-        assert time.monotonic() < end, what
-        time.sleep(0.02)
-    return found
-
-
-def subset(source: Path, out: Path) -> Order:
-    return Order("subset", "subset", {"hours": 0.0001, "seed": 0}, {"source": (str(source),)}, out)
-
-
-def waits(order: Order) -> bool:
-    """Whether a worker has begun the job, and waits for the lock that the test holds."""
-    log = order.out.parent / "log.txt"
-    return log.exists() and "Waiting for another process" in log.read_text()
+until = partial(until_within, patience=_PATIENCE)
 
 
 def hold(order: Order) -> AbstractContextManager[None]:
@@ -70,7 +51,7 @@ def engine() -> Iterator[LocalEngine]:
 
 
 def test_jobs_run_side_by_side_and_their_mistakes_come_back(engine: LocalEngine, tmp_path: Path) -> None:
-    (tmp_path / "good.jsonl").write_text(_LINE)
+    (tmp_path / "good.jsonl").write_text(LINE)
     (tmp_path / "torn.jsonl").write_text('{"id": \n')
     done = engine.submit(subset(tmp_path / "good.jsonl", tmp_path / "good" / "output"))
     bad = engine.submit(subset(tmp_path / "torn.jsonl", tmp_path / "torn" / "output"))
@@ -89,7 +70,7 @@ def test_jobs_run_side_by_side_and_their_mistakes_come_back(engine: LocalEngine,
 def test_a_worker_that_is_killed_is_replaced_and_its_job_tried_again(
     engine: LocalEngine, tmp_path: Path
 ) -> None:
-    (tmp_path / "es.jsonl").write_text(_LINE)
+    (tmp_path / "es.jsonl").write_text(LINE)
     store = Store(tmp_path / "jobs")
     job = Job(
         "subset", "es", {"hours": 0.0001, "seed": 0}, {"source": (Given(str(tmp_path / "es.jsonl"), "key"),)}
@@ -114,7 +95,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_job_tried_again(
 
 
 def test_of_a_parent_that_is_killed_no_worker_stays(tmp_path: Path) -> None:
-    (tmp_path / "es.jsonl").write_text(_LINE)
+    (tmp_path / "es.jsonl").write_text(LINE)
     order = subset(tmp_path / "es.jsonl", tmp_path / "made" / "output")
     program = (
         "import pickle, sys\n"
@@ -137,7 +118,7 @@ def test_of_a_parent_that_is_killed_no_worker_stays(tmp_path: Path) -> None:
 
 
 def test_closing_stops_a_job_at_once(tmp_path: Path) -> None:
-    (tmp_path / "es.jsonl").write_text(_LINE)
+    (tmp_path / "es.jsonl").write_text(LINE)
     order = subset(tmp_path / "es.jsonl", tmp_path / "made" / "output")
     engine = LocalEngine([Share()])
     with hold(order):
@@ -160,7 +141,7 @@ def test_a_full_disk_is_told(engine: LocalEngine, tmp_path: Path, free: int) -> 
         pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
     try:
         source = tmp_path / "source.jsonl"
-        source.write_text("".join(_LINE.replace('"1"', f'"{number}"', 1) for number in range(2000)))
+        source.write_text("".join(LINE.replace('"1"', f'"{number}"', 1) for number in range(2000)))
         (disk / "job").mkdir()
         (disk / "full").write_bytes(bytes((64 - free - 4) << 10))
         order = Order(
@@ -170,7 +151,7 @@ def test_a_full_disk_is_told(engine: LocalEngine, tmp_path: Path, free: int) -> 
             engine.submit(order).result(_PATIENCE)
         assert not order.out.exists()
         # With room, the same worker does it.
-        (tmp_path / "good.jsonl").write_text(_LINE)
+        (tmp_path / "good.jsonl").write_text(LINE)
         engine.submit(subset(tmp_path / "good.jsonl", tmp_path / "good" / "output")).result(_PATIENCE)
     finally:
         subprocess.run(["umount", disk], check=True)

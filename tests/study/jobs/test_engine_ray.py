@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,18 +20,10 @@ from lors.study.jobs.engine_ray import RayEngine, demand
 from lors.study.jobs.machine import one_core
 from lors.study.jobs.worker import Order
 
+from .small_jobs import PATIENCE, until
+
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'lors[ray]'")
 pytestmark = pytest.mark.xdist_group("ray")
-
-_PATIENCE = 240
-
-
-def until(holds: Callable[[], Any], what: str) -> Any:
-    end = time.monotonic() + _PATIENCE
-    while not (found := holds()):
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
-    return found
 
 
 class Cluster:
@@ -73,7 +64,7 @@ class Cluster:
             "print(sum(node['Alive'] for node in ray.nodes()))"
         )
         answer = subprocess.run(
-            [sys.executable, "-c", program, self.address], capture_output=True, text=True, timeout=_PATIENCE
+            [sys.executable, "-c", program, self.address], capture_output=True, text=True, timeout=PATIENCE
         )
         return int(answer.stdout.split()[-1]) if answer.returncode == 0 and answer.stdout.strip() else 0
 
@@ -142,11 +133,11 @@ def test_jobs_come_back_with_their_costs_and_mistakes_as_themselves(
     bad = engine.submit(subset(tmp_path / "torn.jsonl", tmp_path / "torn" / "output"))
     assert engine.capacity == 2
     for source, answer in zip(sources, good, strict=True):
-        assert answer.result(_PATIENCE)["seconds"] >= 0
+        assert answer.result(PATIENCE)["seconds"] >= 0
         made = (tmp_path / source.stem / "output" / "train.jsonl").read_text().splitlines()
         assert len(made) == 1 and f'"{source.stem[:2]}-train-' in made[0]
     with pytest.raises(UsageError, match=r"torn\.jsonl:1: ") as caught:
-        bad.result(_PATIENCE)
+        bad.result(PATIENCE)
     assert type(caught.value) is UsageError
     assert "torn.jsonl:1" in (tmp_path / "torn" / "log.txt").read_text()
 
@@ -181,7 +172,7 @@ def test_local_ray_and_ray_with_a_dead_node_give_the_same_tables(
         )
 
     def finish(out: str) -> str:
-        printed, errors = runs[out].communicate(timeout=_PATIENCE)
+        printed, errors = runs[out].communicate(timeout=PATIENCE)
         assert runs[out].returncode == 0, errors
         assert "raylet" not in printed + errors and "WARNING" not in errors
         return printed.replace(f"{out}/report.html", "")

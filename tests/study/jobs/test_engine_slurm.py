@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -24,38 +23,17 @@ from lors.study.jobs.store import Store
 from lors.study.jobs.worker import Order
 from lors.study.study import run_study
 
+from .small_jobs import LINE, PATIENCE, subset, until, waits
+
 submitit = pytest.importorskip("submitit", reason="submitit is not installed: pip install 'lors[slurm]'")
 pytestmark = pytest.mark.xdist_group("slurm")
 
-_PATIENCE = 240
-_LINE = (
-    '{"id": "1", "audio_filepath": "1.wav", "duration": 2.0, "text": "uno", "source_lang": "es", '
-    '"target_lang": "es"}\n'
-)
 _FEW_JOBS = {"settings": ["finetuned", "multilingual-merging"], "methods": {"weight-averaging": None}}
-
-
-def until(holds: Callable[[], Any], what: str) -> Any:
-    end = time.monotonic() + _PATIENCE
-    while not (found := holds()):
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
-    return found
-
-
-def subset(source: Path, out: Path) -> Order:
-    return Order("subset", "subset", {"hours": 0.0001, "seed": 0}, {"source": (str(source),)}, out)
 
 
 def subset_job(folder: Path) -> Job:
     given = Given(str(folder / "es.jsonl"), "key")
     return Job("subset", "es", {"hours": 0.0001, "seed": 0}, {"source": (given,)})
-
-
-def waits(order: Order) -> bool:
-    """Whether a worker has begun the job, and waits for the lock that the test holds."""
-    log = order.out.parent / "log.txt"
-    return log.exists() and "Waiting for another process" in log.read_text()
 
 
 def takers(shared: Path) -> list[str]:
@@ -116,21 +94,21 @@ def engine(processes: Any, tmp_path: Path) -> Iterator[SlurmEngine]:
 def test_jobs_come_back_with_their_costs_and_mistakes_as_themselves(
     engine: SlurmEngine, tmp_path: Path
 ) -> None:
-    (tmp_path / "good.jsonl").write_text(_LINE)
+    (tmp_path / "good.jsonl").write_text(LINE)
     (tmp_path / "torn.jsonl").write_text('{"id": \n')
     done = engine.submit(subset(tmp_path / "good.jsonl", tmp_path / "good" / "output"))
     bad = engine.submit(subset(tmp_path / "torn.jsonl", tmp_path / "torn" / "output"))
-    assert set(done.result(_PATIENCE)) == {"seconds", "processor_seconds", "energy", "machine"}
+    assert set(done.result(PATIENCE)) == {"seconds", "processor_seconds", "energy", "machine"}
     assert (tmp_path / "good" / "output" / "train.jsonl").read_text().count("\n") == 1
     with pytest.raises(UsageError, match=r"torn\.jsonl:1: ") as caught:
-        bad.result(_PATIENCE)
+        bad.result(PATIENCE)
     assert type(caught.value) is UsageError
 
 
 def test_a_worker_that_is_killed_is_replaced_and_its_job_tried_again(
     engine: SlurmEngine, tmp_path: Path
 ) -> None:
-    (tmp_path / "es.jsonl").write_text(_LINE)
+    (tmp_path / "es.jsonl").write_text(LINE)
     store = Store(tmp_path / "jobs")
     job = subset_job(tmp_path)
     events: list[Event] = []
@@ -156,13 +134,13 @@ def test_a_worker_without_work_ends_and_another_comes_for_the_next_job(
     processes: list[Processes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_slurm, "_SECONDS_IDLE", 0.1)
-    (tmp_path / "es.jsonl").write_text(_LINE)
+    (tmp_path / "es.jsonl").write_text(LINE)
     engine = SlurmEngine({}, 2, tmp_path / "shared")
     try:
         for number in range(2):
             until(lambda: not processes[0].states(), "the worker does not end")
             answer = engine.submit(subset(tmp_path / "es.jsonl", tmp_path / str(number) / "output"))
-            assert answer.result(_PATIENCE)["seconds"] >= 0
+            assert answer.result(PATIENCE)["seconds"] >= 0
     finally:
         engine.close()
     assert len(processes[0].jobs) >= 2
@@ -172,7 +150,7 @@ def test_workers_that_never_begin(
     processes: list[Processes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Processes, "python", "false")
-    (tmp_path / "es.jsonl").write_text(_LINE)
+    (tmp_path / "es.jsonl").write_text(LINE)
     engine = SlurmEngine({}, 2, tmp_path / "shared")
     told = r"^--engine slurm: \d SLURM jobs ended before they began; all machines must see .*/shared/\.slurm-"
     events: list[Event] = []
@@ -190,7 +168,7 @@ def test_workers_that_never_begin(
 
 @pytest.mark.parametrize("how", ["silent", "gone"])
 def test_of_a_study_that_is_gone_no_worker_stays(tmp_path: Path, how: str) -> None:
-    (tmp_path / "es.jsonl").write_text(_LINE)
+    (tmp_path / "es.jsonl").write_text(LINE)
     out, folder = tmp_path / "made" / "output", tmp_path / "study"
     folder.mkdir()
     (folder / "alive").write_text("study")
@@ -213,7 +191,7 @@ def test_of_a_study_that_is_gone_no_worker_stays(tmp_path: Path, how: str) -> No
         assert worker.poll() is None and (folder / "000000.7").exists() and (folder / "7.begun").exists()
         if how == "gone":
             (folder / "alive").unlink()
-        assert worker.wait(_PATIENCE) == 1
+        assert worker.wait(PATIENCE) == 1
     assert not out.exists() and not list(folder.glob("*.answer"))
 
 
@@ -313,7 +291,7 @@ def local(make_toy: Callable[..., Path], tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("study")
     make_toy(folder, _FEW_JOBS)
     process = start(folder, "--out", "local")
-    _, errors = process.communicate(timeout=_PATIENCE)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     return folder
 
@@ -321,7 +299,7 @@ def local(make_toy: Callable[..., Path], tmp_path_factory: pytest.TempPathFactor
 def test_without_sbatch(make_toy: Callable[..., Path], tmp_path: Path) -> None:
     make_toy(tmp_path, _FEW_JOBS)
     process = start(tmp_path, "--engine", "slurm", PATH="/nowhere")
-    printed, errors = process.communicate(timeout=_PATIENCE)
+    printed, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, printed) == (2, "")
     assert errors == (
         "lors: --engine slurm: there is no command sbatch here; run lors where SLURM jobs are submitted, on a login "
@@ -386,7 +364,7 @@ def test_a_real_slurm_of_which_a_job_is_cancelled_gives_the_same_tables_as_local
     lost = takers(shared)[0]
     assert lost in running(slurm)
     subprocess.run(["scancel", lost], check=True, env=slurm)
-    _, errors = process.communicate(timeout=_PATIENCE)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     assert f"its SLURM job {lost} ended before it did (CANCELLED)." in errors
     assert errors.count("tried again: ") == 1 and "Traceback" not in errors
@@ -399,7 +377,7 @@ def test_ctrl_c_cancels_what_is_in_slurm(slurm: dict[str, str], local: Path) -> 
     shared = local / "broken" / "jobs"
     until(lambda: takers(shared) or process.poll() is not None, "no job is begun")
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=_PATIENCE)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130 and "Traceback" not in errors
     until(lambda: not running(slurm), "SLURM jobs stay")
     assert not list(shared.glob(".slurm-*"))
@@ -407,6 +385,6 @@ def test_ctrl_c_cancels_what_is_in_slurm(slurm: dict[str, str], local: Path) -> 
 
 def test_a_wrong_partition_is_one_sentence(slurm: dict[str, str], local: Path) -> None:
     process = start(local, "--out", "wrong", "--engine", "slurm", "--slurm", "partition=nope", **slurm)
-    printed, errors = process.communicate(timeout=_PATIENCE)
+    printed, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, printed) == (2, "")
     assert errors.count("\n") == 1 and "Invalid partition name specified" in errors
