@@ -83,6 +83,8 @@ def refused(here: Any, everything: Any, study: Path, *arguments: str) -> str:
         ("languages: [es, fr]\n", "", 1, "expected either 'languages' or 'sets', and neither is there."),
         ("[lors]", "[lorz]", 16, "the method lorz is not among 'methods'"),
         ("    methods: [lors]", "    sets: [high]", 16, "there is no set 'high'."),
+        ("    methods: [lors]", "    tasks: [translate]", 16, "number_of_languages is asked for translate, which is"),
+        ("    methods: [lors]", "    tasks: []", 16, "'tasks' is []"),
         ("beam_size: 1", "beam_size: 0", 13, "'beam_size' is 0, expected greater than or equal to 1."),
         ("beam_size: 1", "beam_size: yes", 13, "'beam_size' is "),
         ("{epochs: 1}", "{learning_rate: fast}", 10, "'learning_rate' is 'fast'"),

@@ -87,6 +87,17 @@ def test_figure_3_averages_over_languages_and_combinations(whole: StudyResults) 
     assert asr.series[0].points[0].value == pytest.approx(fmean(finetuned))
 
 
+def test_figure_3_of_one_task_has_one_panel(whole: StudyResults) -> None:
+    rows = [
+        replace(one, cells={cell: score for cell, score in one.cells.items() if cell[1] == "translate"})
+        if one.analysis == "number-of-languages"
+        else one
+        for one in whole.rows
+    ]
+    figure = number_of_languages(replace(whole, rows=tuple(rows)), "a")
+    assert figure is not None and [panel.title for panel in figure.panels] == ["ST"]
+
+
 def test_figure_4_has_a_line_for_each_system(whole: StudyResults) -> None:
     figure = training_hours(whole, "a", Hypotheses())
     assert figure is not None

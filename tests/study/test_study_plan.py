@@ -163,6 +163,9 @@ def test_all_combinations_of_languages(planned: Planned) -> None:
     chosen_analysis = {"number_of_languages": {"methods": ["lors"], "training": False}}
     without = planned(settings=["pretrained"], analyses=chosen_analysis)
     assert len(names(without, "finetune")) == 10
+    chosen_analysis["number_of_languages"]["tasks"] = ["translate"]
+    translated = planned(settings=["pretrained"], analyses=chosen_analysis)
+    assert len(names(translated, "finetune")) == 5 and len(names(translated, "merge")) == 26
 
 
 def test_figure_5_prunes_each_expert_alone(planned: Planned) -> None:

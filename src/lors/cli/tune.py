@@ -45,6 +45,14 @@ def tune(
         list[str] | None,
         typer.Option(metavar="TASK=NUMBER", help="Weight of a task where both are tuned, as translate=2."),
     ] = None,
+    relative_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="pretrained|experts",
+            help="What changes are relative to: the pretrained model, or the expert trained on each language and "
+            "task. By default pretrained for both tasks, and plain WER or BLEU for one.",
+        ),
+    ] = None,
     pretrained: Annotated[
         Path | None,
         typer.Option(help="Folder of the base model's evaluation, for several searches to share."),
@@ -93,6 +101,7 @@ def tune(
         quantization=quantization,
         limit=limit,
         weigh=weights,
+        relative_to=relative_to,
         pretrained=pretrained,
         retain=retain or [],
         retain_within=None if retain_within is None else _per_cent(retain_within),

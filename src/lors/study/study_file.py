@@ -79,6 +79,7 @@ class Search(_Strict):
     short_list: Count = 3
     beam_size: Annotated[int, Field(ge=1, le=100)] = 1
     limit: Count | None = None
+    relative_to: Literal["pretrained", "experts"] | None = None
 
 
 class _Analysis(_Strict):
@@ -92,6 +93,8 @@ class NumberOfLanguages(_Analysis):
     methods: list[str] = ["task-arithmetic", "lors"]
     training: bool = True
     """Whether multilingual training is repeated for every combination too."""
+    tasks: Annotated[list[Task], Field(min_length=1)] | None = None
+    """None for all of the study."""
 
 
 class TrainingHours(_Analysis):
@@ -109,7 +112,7 @@ class Redundancy(_Analysis):
     ratios: Annotated[list[Annotated[float, Field(gt=0, le=1, strict=False)]], Field(min_length=1)]
     hours: list[Positive] = []
     """Training sets of other sizes, beside the set's own."""
-    tasks: list[Task] = ["transcribe"]
+    tasks: Annotated[list[Task], Field(min_length=1)] = ["transcribe"]
 
 
 class Analyses(_Strict):
@@ -244,6 +247,10 @@ def _contradictions(study: Study) -> list[tuple[Location, str]]:
                 hint = did_you_mean(name, study.methods)
                 text = f"the method {name} is not among 'methods', which say how it is searched.{hint}"
                 found.append((("analyses", analysis, "methods", at), text))
+        for task in getattr(chosen, "tasks", None) or []:
+            if task not in study.tasks:
+                text = f"{analysis} is asked for {task}, which is not among the study's 'tasks'; name others here."
+                found.append((("analyses", analysis, "tasks"), text))
     return found
 
 

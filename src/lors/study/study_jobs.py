@@ -76,6 +76,8 @@ class StudyJobs:
         if grid.tried:
             splits = [self._data.split(*cell, "dev") for cell in dev]
             search = self._study.search.model_dump()
+            if search["relative_to"] is None:  # as before there was this key, so that results are found again
+                del search["relative_to"]
             limit = search["limit"]
             clips = sum(split.clips if limit is None else min(limit, split.clips) for split in splits)
             dev_files = tuple(one for split in splits for one in split.manifests)

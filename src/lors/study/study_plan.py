@@ -98,7 +98,8 @@ class _Planner:
         everyone = self.models.languages
         for count in range(2, len(everyone) + 1):
             for some in combinations(everyone, count):
-                fewer = replace(self.models, languages=some, whole=some == everyone)
+                tasks = self.models.tasks if chosen.tasks is None else tuple(chosen.tasks)
+                fewer = replace(self.models, languages=some, whole=some == everyone, tasks=tasks)
                 yield from _Planner(self.study, fewer).rows(
                     settings, chosen.methods, analysis="number-of-languages"
                 )

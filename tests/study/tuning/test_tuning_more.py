@@ -1,6 +1,7 @@
 """Both tasks, drawn trials, held-out languages and stages: on tiny models, really merged and measured."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from lors.base.errors import UsageError
+from lors.speech.evaluation import evaluate
 from lors.study.tuning import tune as tuning
 from lors.study.tuning.charts import pareto_front
 from lors.study.tuning.drawing import draw_trials
@@ -77,6 +79,64 @@ def test_both_tasks_by_their_relative_change(
     other = tune(recipe, [es, translations], tmp_path / "other", tried={**tried, "scale": [0.3]}, **given)
     assert other.pretrained.cells == found.pretrained.cells
     assert (tmp_path / "shared" / "results.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("first_look", ["loss", "greedy"])
+def test_relative_to_each_expert(
+    recipe: dict[str, Any], es: Path, fr: Path, tmp_path: Path, first_look: str
+) -> None:
+    given = {**QUICK, "beam_size": 2, "first_look": first_look, "relative_to": "experts"}
+    tried = {"scale": [0.0, 0.3, 1.0], "rank_ratio": [0.1], "keep_ratio": [0.2]}
+    found = tune(recipe, [es, fr], tmp_path / "out", tried=tried, **given)
+    assert found.best.metric == "relative" and found.best.against == "experts"
+    alone = {}
+    for name, expert, data in zip(("es", "fr"), recipe["experts"], (es, fr), strict=True):
+        decoded = evaluate([expert], [data], tmp_path / f"alone-{name}", beam_size=2, window=100)
+        alone[f"{name}-transcribe"] = decoded.scores[0].value
+    decided = [trial for trial in found.trials if trial.look == "beam"]
+    for trial in [*decided, found.pretrained]:
+        changes = [100 * (trial.cells[name] - of) / max(1, of) for name, of in alone.items()]
+        assert trial.value == pytest.approx(sum(changes) / 2)
+    assert len(decided) == 2
+    assert "% against experts" in (tmp_path / "out" / "trials.md").read_text()
+
+
+def test_an_expert_as_it_is_changes_nothing_against_itself(
+    recipe: dict[str, Any], es: Path, tmp_path: Path
+) -> None:
+    one = {**recipe, "method": "task-arithmetic", "experts": recipe["experts"][:1]}
+    given = {**QUICK, "short_list": 1, "relative_to": "experts"}
+    found = tune(one, [es], tmp_path / "out", tried={"scale": [0.0, 1.0, 2.0]}, **given)
+    whole = [trial for trial in found.trials if trial.values["scale"] == 1.0]
+    assert whole and all((trial.value, trial.low, trial.high) == (0.0, 0.0, 0.0) for trial in whole)
+    base = next(trial for trial in found.trials if trial.values["scale"] == 0.0)
+    assert base.look == "loss" and base.value != 0.0
+
+
+def test_mistakes_of_relative_to(
+    recipe: dict[str, Any], es: Path, fr: Path, manifest_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    def refused(experts: list[str], dev: list[Path], asked: str = "experts") -> str:
+        with pytest.raises(UsageError) as caught:
+            tune(
+                {**recipe, "experts": experts},
+                dev,
+                tmp_path / "out",
+                tried={"rank_ratio": [0.1], "keep_ratio": [0.1]},
+                relative_to=asked,
+            )
+        assert not (tmp_path / "out").exists()
+        return str(caught.value)
+
+    both = recipe["experts"]
+    assert "Did you mean 'experts'?" in refused(both, [es, fr], "expert")
+    assert "no manifest of fr-transcribe" in refused(both, [es])
+    italian = manifest_of("it", [(1.0, "uno", "it", "it")])
+    assert "no expert was trained on what" in refused(both, [es, fr, italian])
+    shutil.copytree(both[0], tmp_path / "twin")
+    assert "were both trained on what" in refused([*both, str(tmp_path / "twin")], [es, fr])
+    (Path(both[0]) / "finetune.json").unlink()
+    assert "has no finetune.json" in refused(both, [es, fr])
 
 
 def test_drawn_trials_find_the_minimum_of_a_known_surface(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def number_of_languages(results: StudyResults, language_set: str) -> LineFigure 
     combinations = {tuple(sorted(row.languages)) for row in rows}
     combinations.add(tuple(sorted(results.language_sets[language_set])))
     panels = []
-    for task in results.tasks:
+    for task in _tasks(results, rows):
         lines = []
         for key, system in systems.items():
             known = (*system.rows, *(main[key].rows if key in main else ()))
@@ -101,10 +101,9 @@ def redundancy(results: StudyResults, language_set: str, hypotheses: Hypotheses)
     ]
     pretrained = main.get(("pretrained", None))
     methods = [name for name in ("svp", "mp") if any(row.method == name for row in rows)]
-    tasks = [task for task in results.tasks if any(task == cell[1] for row in rows for cell in row.cells)]
     all_hours = sorted({_hours(row) for row in rows})
     panels = []
-    for task in tasks:
+    for task in _tasks(results, rows):
         for method in methods:
             lines = []
             for place, hours in enumerate(all_hours):
@@ -153,6 +152,11 @@ def of_set(results: StudyResults, language_set: str, name: str) -> str:
 
 def _rows(results: StudyResults, language_set: str, analysis: str) -> list[Row]:
     return [row for row in results.rows if (row.language_set, row.analysis) == (language_set, analysis)]
+
+
+def _tasks(results: StudyResults, rows: Sequence[Row]) -> list[str]:
+    """Those that the analysis was made for."""
+    return [task for task in results.tasks if any(task == cell[1] for row in rows for cell in row.cells)]
 
 
 def _with_finetuned(

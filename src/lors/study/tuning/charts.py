@@ -116,8 +116,13 @@ def _draw_look(axes: Any, trials: Sequence["Trial"], tuning: "Tuning") -> None:
             label=", ".join(part for part in (name, f"beam {beam}" if beam else "") if part) or "candidates",
         )
     base = tuning.pretrained
-    level = base.value if trials[0].look != "loss" else 0.0
-    axes.axhline(level, color="0.4", linestyle=":", label="pretrained model")
+    if trials[0].look != "loss":
+        axes.axhline(base.value, color="0.4", linestyle=":", label="pretrained model")
+    if trials[0].metric == "relative" and (base.against == "experts" or trials[0].look == "loss"):
+        reference = {"pretrained": "pretrained model", "experts": "each expert on its own"}[base.against]
+        axes.axhline(
+            0.0, color="0.4", linestyle=":" if base.against == "pretrained" else "--", label=reference
+        )
     tried = [_place(trial.values[across]) for trial in tuning.trials]
     if all(isinstance(value, int | float) for value in tried) and min(tried) < max(tried):
         margin = 0.05 * (max(tried) - min(tried))

@@ -21,7 +21,7 @@ RECIPE = "recipe.yaml"
 STAGES = "stages"
 _REQUEST, _SECONDS = "request.json", "seconds.json"
 _RESULTS = {RECORD, RECIPE, "trials.md", "curve.png", "front.png"}
-_KEPT = {"trials", "pretrained", "pretrained-retain", "candidate", STORAGE, _SECONDS}
+_KEPT = {"trials", "experts", "pretrained", "pretrained-retain", "candidate", STORAGE, _SECONDS}
 
 
 def add_seconds(out: Path, spent: Mapping[str, float], whole: float) -> dict[str, float]:

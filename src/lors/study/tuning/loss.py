@@ -106,6 +106,11 @@ class DevLoss:
         return len({_cell(clip) for clip in self._clips})
 
     @property
+    def groups(self) -> list[str]:
+        """Of each clip, language and task, as "es-transcribe"."""
+        return [clip.group for clip in self._clips]
+
+    @property
     def signature(self) -> str:
         """What beside model and data decides the numbers."""
         precision = "bfloat16" if self._bfloat16 else "float32"

@@ -35,12 +35,13 @@ def trials_table(tuning: "Tuning") -> str:
         f"`{tuning.best.signature}`",
     ]
     if any(trial.look == "loss" for trial in tuning.trials):
-        notes.insert(0, _LOSS_NOTE)
+        notes.insert(0, _LOSS_NOTE.format(against=_AGAINST[tuning.best.against]))
     return "\n".join(lines) + "\n\n" + "\n\n".join(notes) + "\n"
 
 
+_AGAINST = {"pretrained": "the pretrained model", "experts": "the expert trained on each language and task"}
 _LOSS_NOTE = (
-    "loss: change of the teacher-forced negative log-likelihood per token of the text against the pretrained model, in "
+    "loss: change of the teacher-forced negative log-likelihood per token of the text against {against}, in "
     "per cent, mean over languages and tasks, on the first n clips; what looked worse was measured on fewer."
 )
 
@@ -70,8 +71,8 @@ def how(trial: "Trial") -> str:
 def unit(trial: "Trial") -> str:
     """What its value is: "WER, %", "BLEU" or a change in per cent."""
     if trial.look == "loss":
-        return "loss, % against pretrained"
-    return {"wer": "WER, %", "bleu": "BLEU"}.get(trial.metric, "% against pretrained")
+        return f"loss, % against {trial.against}"
+    return {"wer": "WER, %", "bleu": "BLEU"}.get(trial.metric, f"% against {trial.against}")
 
 
 def with_interval(trial: "Trial") -> str:

@@ -2,7 +2,6 @@
 
 import shutil
 import time
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -12,24 +11,19 @@ from typing import Any
 from lors.base.files import read_json, write_json
 from lors.base.progress import progress, say
 from lors.checkpoints.read import open_checkpoint
-from lors.merging.engine import TaskSum, merge, task_sum
-from lors.merging.factors import Factors, keeping
+from lors.merging.engine import TaskSum, merge
 from lors.merging.plan import Plan
 from lors.speech.evaluation import Evaluation, evaluate, read_evaluation
+from lors.study.tuning.expert_data import Own
 from lors.study.tuning.halving import halved
 from lors.study.tuning.loss import BLOCK, ClipLosses, DevLoss
-from lors.study.tuning.objective import Relative, decoded_cells, relative_change
+from lors.study.tuning.objective import CellCounts, Relative, decoded_cells, relative_change
 from lors.study.tuning.report import unit, with_interval
-from lors.study.tuning.space import Candidate
+from lors.study.tuning.space import Candidate, make_candidate
+from lors.study.tuning.sums import KeptSums
 from lors.study.tuning.trial import Trial
 
 _MODEL, _PRETRAINED = "model", "pretrained"
-
-# What sums of task vectors may take together; one is kept however large it is.
-_SUMS_BYTES = 2 << 30
-
-# Factors of ranks beyond are as large as the matrices.
-_LARGEST_KEPT_RATIO = 0.25
 
 
 class Search:
@@ -48,6 +42,8 @@ class Search:
         retain: Sequence[Path],
         rank_ratios: Sequence[float],
         seed: int,
+        relative_to: str | None = None,
+        owns: Sequence[Own] = (),
     ) -> None:
         """Nothing is read or computed yet.
 
@@ -62,15 +58,17 @@ class Search:
             retain: manifests of held-out languages.
             rank_ratios: of all candidates; decompositions of the largest serve the others.
             seed: of the clips' order and the bootstrap.
+            relative_to: "pretrained" or "experts"; None for plain scores of one task.
+            owns: each expert's own data, with "experts".
         """
         self._out, self._plan, self._dev, self._weights = out, plan, list(dev), dict(weights)
         self._decoding, self._beam_size, self._seed = dict(decoding), beam_size, seed
         self._pretrained_folder = pretrained or out / _PRETRAINED
         self._retain = list(retain)
-        small = [ratio for ratio in rank_ratios if ratio <= _LARGEST_KEPT_RATIO]
-        self._factors = Factors(max(small, default=_LARGEST_KEPT_RATIO))
+        self._relative = relative_to is not None or len(weights) > 1
+        self._against, self._owns = relative_to or _PRETRAINED, list(owns)
+        self._sums = KeptSums(plan, rank_ratios)
         self.seconds = {"merging": 0.0, "losses": 0.0, "decoding": 0.0}
-        self._sums: OrderedDict[str, TaskSum] = OrderedDict()
         self._dev_loss: DevLoss | None = None
 
     def losses(self, candidates: Sequence[Candidate], short_list: int) -> list[Trial]:
@@ -104,7 +102,7 @@ class Search:
         done = [folder] + [held_out] * with_retention
         if not all((path / "results.json").is_file() for path in done):
             known = self._sum(candidate)
-            with self._timed("merging"), keeping(self._factors):
+            with self._timed("merging"), self._sums.factors():
                 merge(candidate.recipe, merged, overwrite=True, known_sum=known)
             self._evaluate(merged, _MODEL, self._dev, folder, beam_size)
             if with_retention:
@@ -145,22 +143,66 @@ class Search:
     def _of_decoded(self, values: Mapping[str, Any], found: Evaluation, model: str, beam_size: int) -> Trial:
         cells = {f"{s.source_lang}-{s.task}": s.value for s in found.scores if s.source_lang}
         look = "greedy" if beam_size == 1 else "beam"
-        if len(self._weights) == 1:
+        if not self._relative:
             (task,) = self._weights
             score = found.score(model, task)
             signatures = [score.signature, *_of_languages(found, task)]
             numbers = (score.metric, score.value, score.low, score.high, score.n, score.loops)
         else:
-            base = decoded_cells(self._base_decoded(), _PRETRAINED)
-            change = relative_change(decoded_cells(found, model), base, self._weights, self._seed)
+            change = relative_change(
+                decoded_cells(found, model), self._reference(), self._weights, self._seed
+            )
             scores = [score for score in found.scores if score.source_lang]
-            signatures = [f"relative change, {_weighed(self._weights)}", *(s.signature for s in scores)]
+            signatures = [f"{self._change}, {_weighed(self._weights)}", *(s.signature for s in scores)]
             loops = sum(score.loops for score in scores)
             numbers = ("relative", change.value, change.low, change.high, change.n, loops)
         metric, value, low, high, n, loops = numbers
         return Trial(
-            dict(values), look, beam_size, metric, value, low, high, n, loops, "; ".join(signatures), cells
-        )
+            dict(values), look, beam_size, metric, value, low, high, n, loops, "; ".join(signatures), cells,
+            against=self._against,
+        )  # fmt: skip
+
+    @property
+    def _change(self) -> str:
+        return "relative change" if self._against == _PRETRAINED else f"relative change to {self._against}"
+
+    def _reference(self) -> list[CellCounts]:
+        """What a decoded candidate is compared with, in each language and task."""
+        if self._against == _PRETRAINED:
+            return decoded_cells(self._base_decoded(), _PRETRAINED)
+        cells = []
+        for expert, own in self._alone():
+            folder = self._out / "experts" / expert.name
+            if not (folder / "results.json").is_file():
+                merged = self._out / "candidate"
+                with self._timed("merging"):
+                    merge(expert.recipe, merged, overwrite=True)
+                self._evaluate(merged, _MODEL, own.manifests, folder, self._beam_size)
+                shutil.rmtree(merged)
+            cells += decoded_cells(read_evaluation(folder), _MODEL)
+        return sorted(cells, key=lambda cell: (cell.task, cell.source_lang, cell.target_lang))
+
+    def _reference_losses(self) -> ClipLosses:
+        """What a candidate's losses are compared with, clip by clip."""
+        clips = len(self._loaded())
+        if self._against == _PRETRAINED:
+            return self._clip_losses(None, clips)
+        alone = self._alone()
+        owners = {group: place for place, (_, own) in enumerate(alone) for group in own.groups}
+        found = [self._clip_losses(expert, clips) for expert, _ in alone]
+        of_clips = [owners[group] for group in self._loaded().groups]
+        nats = tuple(found[owner].nats[clip] for clip, owner in enumerate(of_clips))
+        return ClipLosses(nats, found[0].labels)
+
+    def _alone(self) -> list[tuple[Candidate, Own]]:
+        """Each expert by itself, with its own data; merged at λ = 1, which serves adapters too."""
+        alone = []
+        for number, (expert, own) in enumerate(zip(self._plan.experts, self._owns, strict=True), start=1):
+            content = {"base": str(self._plan.base.directory), "experts": [str(expert.directory)]}
+            recipe = {**content, "method": "task-arithmetic", "scale": 1.0}
+            named = {"expert": f"{number}-{expert.directory.name}"}
+            alone.append((Candidate(named, make_candidate(recipe, {}).recipe), own))
+        return alone
 
     def _retention(self, folder: Path) -> Relative:
         base = self._evaluate(
@@ -176,15 +218,15 @@ class Search:
 
     def _loss(self, candidate: Candidate, clips: int) -> Trial:
         dev_loss = self._loaded()
-        base = self._clip_losses(None, len(dev_loss))
+        base = self._reference_losses()
         found = self._clip_losses(candidate, clips)
         theirs = ClipLosses(base.nats[: len(found)], base.labels[: len(found)])
         cells = dev_loss.by_cell(found)
         change = relative_change(cells, dev_loss.by_cell(theirs), self._weights, self._seed)
-        signature = f"relative change of the loss, {_weighed(self._weights)}|{dev_loss.signature}"
+        signature = f"{self._change} of the loss, {_weighed(self._weights)}|{dev_loss.signature}"
         return Trial(
             dict(candidate.values), "loss", 0, "relative", change.value, change.low, change.high, change.n, 0,
-            signature, {cell.name: cell.value() for cell in cells},
+            signature, {cell.name: cell.value() for cell in cells}, against=self._against,
         )  # fmt: skip
 
     def _clip_losses(self, candidate: Candidate | None, clips: int) -> ClipLosses:
@@ -211,15 +253,14 @@ class Search:
     def _load(self, candidate: Candidate) -> None:
         """Give the model in memory the values that `merge` writes."""
         dev_loss = self._loaded()
-        if candidate.recipe.takes("scale"):
+        if (known := self._sum(candidate)) is not None:
             assert candidate.recipe.scale is not None
-            known = self._known_sum(candidate)
             with self._timed("merging"):
                 parameters = dev_loss.parameters(task.name for task in known.plan.tasks)
                 known.write(candidate.recipe.scale, parameters)
             return
         merged = self._out / "candidate"
-        with self._timed("merging"), keeping(self._factors):
+        with self._timed("merging"), self._sums.factors():
             merge(candidate.recipe, merged, overwrite=True)
             checkpoint = open_checkpoint(merged)
             dev_loss.load({name: checkpoint.read(name) for name in checkpoint.tensors})
@@ -227,19 +268,10 @@ class Search:
         shutil.rmtree(merged)
 
     def _sum(self, candidate: Candidate) -> TaskSum | None:
-        return self._known_sum(candidate) if candidate.recipe.takes("scale") else None
-
-    def _known_sum(self, candidate: Candidate) -> TaskSum:
-        """Σ wi·f(τi), kept while there is room for it."""
-        key = repr(candidate.without_scale())
-        if key not in self._sums:
-            size = sum(task.entries * 4 for task in self._plan.tasks)
-            while self._sums and size * (len(self._sums) + 1) > _SUMS_BYTES:
-                self._sums.popitem(last=False)  # before the next is made
-            with self._timed("merging"), keeping(self._factors):
-                self._sums[key] = task_sum(candidate.recipe)
-        self._sums.move_to_end(key)
-        return self._sums[key]
+        if not candidate.recipe.takes("scale"):
+            return None
+        with self._timed("merging"):
+            return self._sums.of(candidate)
 
     @contextmanager
     def _timed(self, kind: str) -> Iterator[None]:

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from lors.base.errors import UsageError
-from lors.base.files import read_json
 from lors.base.lock import exclusive
 from lors.base.progress import say
 from lors.merging.locate import find_local, open_model
 from lors.merging.methods.parameters import PER_EXPERT
-from lors.speech.manifest import read_manifest
+from lors.study.tuning.expert_data import own_data
 from lors.study.tuning.report import values_in_words
 from lors.study.tuning.space import Tried, content_of
 from lors.study.tuning.tune import STAGES, Tuning, tune
@@ -43,7 +42,8 @@ def tune_in_stages(
     base = _place(str(content.get("base")), folders)
     for expert in experts:
         expert["model"] = _place(str(expert["model"]), folders)
-    owns = [_own(expert["model"], dev) for expert in experts]
+    homes = [open_model(expert["model"], [Path()]).directory for expert in experts]
+    owns = [own_data(home, dev, "--stages").manifests for home in homes]
     with exclusive(Path(out) / STAGES / "work"):
         for number, (expert, own) in enumerate(zip(experts, owns, strict=True), start=1):
             name = Path(expert["model"]).name
@@ -63,31 +63,6 @@ def tune_in_stages(
 
 # What makes no sense for one expert alone, or would have several searches share one folder.
 _OF_THE_MERGE = ("pretrained", "weigh", "retain", "retain_within")
-
-
-def _own(model: str, dev: Sequence[Path]) -> list[Path]:
-    """The manifests of the languages and tasks that an expert was trained on."""
-    record = open_model(model, [Path()]).directory / "finetune.json"
-    if not record.is_file():
-        raise UsageError(
-            f"--stages: {model} has no finetune.json that tells what it was trained on; leave --stages out."
-        )
-    trained = set(read_json(record).get("train_groups", {}))
-    own = []
-    for path in dev:
-        groups = {f"{u.source_lang}-{u.task}" for u in read_manifest(Path(path), check_audio=False)}
-        if groups <= trained:
-            own.append(Path(path))
-        elif groups & trained:
-            raise UsageError(
-                f"{path}: holds {min(groups & trained)}, which {model} was trained on, and {min(groups - trained)}; "
-                "--stages wants a manifest for each."
-            )
-    if not own:
-        raise UsageError(
-            f"--stages: no manifest of {', '.join(sorted(trained))} for {model}; add one with --dev."
-        )
-    return own
 
 
 def _place(name: str, folders: Sequence[Path]) -> str:

@@ -18,7 +18,7 @@ class Trial:
         beam_size: of the decoder; 0 for the loss.
         metric: "wer" (per cent, the lower the better), "bleu" (0 to 100, the higher the better), or what the loss
             and data of both tasks are measured by: "relative", the mean over languages and tasks of the change
-            against the pretrained model (of loss, WER or BLEU), in per cent, the lower the better.
+            (of loss, WER or BLEU), in per cent, the lower the better.
         value: the mean over languages (and tasks).
         low, high: its 95 % bootstrap interval over utterances; for "relative" the draws are paired.
         n: utterances.
@@ -28,6 +28,8 @@ class Trial:
         retention: relative change on the held-out languages in per cent, above 0 where they got worse; None
             where none are held out, or where it was not measured.
         retention_low, retention_high: its 95 % interval.
+        against: what changes are relative to: "pretrained", or "experts", each language and task against the
+            expert that was trained on it.
     """
 
     values: Mapping[str, Any]
@@ -44,6 +46,7 @@ class Trial:
     retention: float | None = None
     retention_low: float | None = None
     retention_high: float | None = None
+    against: str = "pretrained"
 
     @property
     def cost(self) -> float:

@@ -12,6 +12,7 @@ from lors.base.progress import say
 from lors.merging.plan import make_plan
 from lors.speech.manifest import read_manifest
 from lors.study.tuning.drawing import draw_trials
+from lors.study.tuning.expert_data import shared_out
 from lors.study.tuning.files import RECIPE, RECORD, STAGES, add_seconds, claim, finished, write_results
 from lors.study.tuning.objective import check_weights
 from lors.study.tuning.search import Search
@@ -21,6 +22,7 @@ from lors.study.tuning.trial import Trial, Tuning
 __all__ = ["RECIPE", "RECORD", "STAGES", "Trial", "Tuning", "tune"]
 
 FIRST_LOOKS = ("loss", "greedy")
+RELATIVE_TO = ("pretrained", "experts")
 
 
 def tune(
@@ -37,6 +39,7 @@ def tune(
     quantization: str | None = None,
     limit: int | None = None,
     weigh: Mapping[str, float] | None = None,
+    relative_to: str | None = None,
     pretrained: Path | None = None,
     retain: Sequence[Path] = (),
     retain_within: float | None = None,
@@ -52,7 +55,7 @@ def tune(
     weights: a search that was killed goes on where it stood, one that has ended costs nothing.
 
     The objective is the mean WER over languages, or the mean BLEU; for data of both tasks, the mean over languages
-    and tasks of the relative change against the pretrained model.
+    and tasks of the relative change against the pretrained model, or against the experts.
 
     Args:
         recipe: a recipe file or a mapping of its keys; keys that are tried may be missing in it.
@@ -65,6 +68,8 @@ def tune(
         beam_size: 1 (greedy) to 100.
         window, quantization, limit: as in `evaluate`. The loss leaves out clips that are longer than the window.
         weigh: task → weight in the mean over both tasks; 1 by default.
+        relative_to: "pretrained", or "experts", each language and task against the expert that was trained on it:
+            what changes are relative to; by default "pretrained" for both tasks, and for one task nothing.
         pretrained: folder of the base model's evaluation, made if it is not there, for searches to share.
         retain: manifests of held-out languages, decoded by the short list.
         retain_within: refuse candidates whose mean relative change on them is worse than this many per cent.
@@ -77,12 +82,14 @@ def tune(
         LorsError: a model cannot be merged or decoded.
     """
     start, out, dev, retain = time.monotonic(), Path(out), [Path(p) for p in dev], [Path(p) for p in retain]
-    _check(first_look, short_list, retain, retain_within)
+    _check(first_look, short_list, retain, retain_within, relative_to)
     space = check_space(recipe, tried or {}) if trials is not None else {}
     candidates = [] if trials is not None else read_candidates(recipe, tried or {})
     ends = candidates or [make_candidate(recipe, ends_of(space, place)) for place in (0, -1)]
     weights = check_weights(weigh or {}, _tasks(dev))
     plan = make_plan(ends[0].recipe)
+    homes = [expert.directory for expert in plan.experts] if relative_to == "experts" else []
+    owns = shared_out(homes, dev, "--relative-to experts") if homes else []
     decoding: dict[str, Any] = {"window": window, "quantization": quantization, "limit": limit}
     request = {
         "recipes": [candidate.recipe.resolved() for candidate in ends],
@@ -98,6 +105,8 @@ def tune(
         "seed": seed,
         **decoding,
     }
+    if relative_to is not None:  # a search of an earlier version, which lacks the key, can be gone on with
+        request["relative_to"] = relative_to
     with exclusive(out):
         claim(out, request, overwrite)
         if (earlier := finished(out, trials)) is not None:
@@ -113,6 +122,8 @@ def tune(
             retain=retain,
             rank_ratios=[setting.rank_ratio for end in ends for setting in end.recipe.settings()],
             seed=seed,
+            relative_to=relative_to,
+            owns=owns,
         )
         try:
             if trials is not None:
@@ -225,11 +236,16 @@ def _keeps(trial: Trial, within: float | None) -> bool:
     return within is None or trial.retention is None or trial.retention <= within
 
 
-def _check(first_look: str, short_list: int, retain: Sequence[Path], within: float | None) -> None:
+def _check(
+    first_look: str, short_list: int, retain: Sequence[Path], within: float | None, relative_to: str | None
+) -> None:
     if first_look not in FIRST_LOOKS:
         raise UsageError(
             f"first look '{first_look}': expected loss or greedy.{did_you_mean(first_look, FIRST_LOOKS)}"
         )
+    if relative_to not in (None, *RELATIVE_TO):
+        hint = did_you_mean(str(relative_to), RELATIVE_TO)
+        raise UsageError(f"relative to '{relative_to}': expected pretrained or experts.{hint}")
     if short_list < 1:
         raise UsageError(f"short list {short_list}: expected 1 or more.")
     if within is not None and not retain:
