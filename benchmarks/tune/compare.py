@@ -9,7 +9,8 @@ then each candidate that is not done is taken to cost the mean of those that are
 
 How good the candidate is that was found, the scores of all candidates at the full beam tell: those of one by one, and
 with --only exhaustive those of `lors tune` with a short list of the whole grid, which take half as long. Where both
-decoded a candidate, both must give the same.
+decoded a candidate, both must give the same. The one that was found and the best of all are then decoded on the test
+data: they tell whether the best is more than luck of the development data.
 """
 
 import argparse
@@ -83,6 +84,8 @@ def _table(session: Session, tune: Run, runs: list[Run]) -> tuple[list[list[str]
     found = name_of({key: values[key] for key in session.settings["grid"]})
     scores = session.scores()
     best = min(scores, key=lambda name: scores[name].wer)
+    named = {name_of(values): values for values in session.candidates}
+    tested = {name: session.tested(named[name]) for name in (found, best)}
     rates = {"ours": 60 * every / tune.wall, "theirs": 60 * every / wall}
     cpu_rates = {"ours": 60 * every / tune.cpu, "theirs": 60 * every / cpu}
     facts: dict[str, Any] = {
@@ -92,6 +95,7 @@ def _table(session: Session, tune: Run, runs: list[Run]) -> tuple[list[list[str]
         "found": found,
         "best": best,
         "scores": {name: asdict(score) for name, score in scores.items()},
+        "tested": {name: asdict(score) for name, score in tested.items()},
         "candidates": every,
         "decoded": len(scores),
         "one_by_one": len(done),
@@ -115,6 +119,7 @@ def _whole(runs: list[Run], done: int, every: int, kind: str) -> float:
 def _notes(tune: Run, facts: dict[str, Any]) -> list[str]:
     found, best = (facts["scores"][facts[which]] for which in ("found", "best"))
     off = 100 * (found["wer"] / best["wer"] - 1)
+    fresh, luck = (facts["tested"][facts[which]] for which in ("found", "best"))
     unknown = facts["candidates"] - facts["decoded"]
     return [
         f"lors tune is {facts['wall_ratio']:.1f} × as fast by the clock, {facts['cpu_ratio']:.1f} × by processor time. "
@@ -127,6 +132,9 @@ def _notes(tune: Run, facts: dict[str, Any]) -> list[str]:
         f"{'within' if off <= 1 else 'not within'} 1 %: {found['errors']} wrong words against {best['errors']}, "
         f"of {best['words']}; its 95 % interval, {found['low']:.2f}–{found['high']:.2f}, "
         f"{'holds' if found['low'] <= best['wer'] else 'does not hold'} the best.",
+        f"On test data of {fresh['words']} words the one that it found has {fresh['wer']:.2f} % "
+        f"({fresh['low']:.2f}–{fresh['high']:.2f}), the best on development data {luck['wer']:.2f} % "
+        f"({luck['low']:.2f}–{luck['high']:.2f}).",
         *[f"{unknown} candidates are not decoded: one of them may be better."] * bool(unknown),
     ]
 

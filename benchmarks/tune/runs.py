@@ -45,9 +45,10 @@ class Session:
 
     def __init__(self, given: argparse.Namespace) -> None:
         self.given = given
-        self.dev = [
-            given.data / f"{language}-transcribe-dev.jsonl" for language in given.languages.split(",")
-        ]
+        self.dev, self.test = (
+            [given.data / f"{language}-transcribe-{split}.jsonl" for language in given.languages.split(",")]
+            for split in ("dev", "test")
+        )
         self.settings: dict[str, Any] = {
             "base": given.base,
             "experts": [open_checkpoint(path).sha256() for path in given.expert],
@@ -78,20 +79,10 @@ class Session:
         kept, merged, out = (self.folder / part for part in (f"{name}.json", "merged", f"evaluation-{name}"))
         if kept.is_file():
             return [Run(**run) for run in read_json(kept)]
-        runs = []
-        if values is not None:
-            flags = [
-                part for key, value in values.items() for part in (f"--{key.replace('_', '-')}", f"{value:g}")
-            ]
-            experts = [part for path in self.given.expert for part in ("--expert", str(path))]
-            merge = ["merge", "--base", self.given.base, *experts, "--method", self.given.method, *flags]
-            runs.append(self._run(f"merge {name}", [*merge, "--out", str(merged), "--overwrite"]))
+        runs = [] if values is None else [self._merge(values, merged)]
         model = self.given.base if values is None else str(merged)
-        runs.append(
-            self._run(
-                f"evaluate {name}", ["evaluate", model, *self._decoding(), "--out", str(out), "--overwrite"]
-            )
-        )
+        arguments = ["evaluate", model, *self._decoding(self.dev), "--out", str(out), "--overwrite"]
+        runs.append(self._run(f"evaluate {name}", arguments))
         write_json(kept, [run.as_json() for run in runs])
         return runs
 
@@ -110,6 +101,17 @@ class Session:
         """`lors tune` with every candidate on its short list; it goes on where it was interrupted."""
         self._run("exhaustive", self._tune(len(self.candidates), self.folder / "exhaustive"))
 
+    def tested(self, values: dict[str, float]) -> Score:
+        """A candidate on the test data, which chose nothing."""
+        name = name_of(values)
+        merged, out = self.folder / "merged", self.folder / f"test-{name}"
+        if not (out / "results.json").is_file():
+            self._merge(values, merged)
+            self._run(
+                f"test {name}", ["evaluate", str(merged), *self._decoding(self.test), "--out", str(out)]
+            )
+        return Score.of(out / "results.json")
+
     @property
     def tuned_folder(self) -> Path:
         """What `lors tune` left, with this short list."""
@@ -121,7 +123,7 @@ class Session:
             for key, values in self.settings["grid"].items()
         ]
         tries = [part for text in grid for part in ("--try", text)]
-        dev = ["--dev" if part == "--data" else part for part in self._decoding()]
+        dev = ["--dev" if part == "--data" else part for part in self._decoding(self.dev)]
         return ["tune", str(self.recipe), *dev, *tries, "--short-list", str(short_list), "--out", str(out)]
 
     def score(self, values: dict[str, float]) -> Score | None:
@@ -143,9 +145,17 @@ class Session:
     def done(self) -> list[dict[str, float]]:
         return [values for values in self.candidates if (self.folder / f"{name_of(values)}.json").is_file()]
 
-    def _decoding(self) -> list[str]:
+    def _merge(self, values: dict[str, float], out: Path) -> Run:
+        flags = [
+            part for key, value in values.items() for part in (f"--{key.replace('_', '-')}", f"{value:g}")
+        ]
+        experts = [part for path in self.given.expert for part in ("--expert", str(path))]
+        merge = ["merge", "--base", self.given.base, *experts, "--method", self.given.method, *flags]
+        return self._run(f"merge {name_of(values)}", [*merge, "--out", str(out), "--overwrite"])
+
+    def _decoding(self, manifests: list[Path]) -> list[str]:
         given = self.given
-        data = [part for path in self.dev for part in ("--data", str(path))]
+        data = [part for path in manifests for part in ("--data", str(path))]
         return [
             *data,
             *([] if given.limit is None else ["--limit", str(given.limit)]),
