@@ -23,9 +23,16 @@ def new_figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def write_png(figure: "Figure", path: Path) -> None:
-    """Write a figure atomically, 150 dots an inch, without the date and program."""
+def write_picture(figure: "Figure", path: Path) -> None:
+    """Write a figure atomically as the PNG or SVG that its name says, without date and program."""
+    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    with atomic_file(path) as partial:
-        FigureCanvasAgg(figure).print_figure(partial, format="png", dpi=150, metadata={"Software": None})
+    kind = path.suffix.removeprefix(".")
+    metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}[kind]
+    # Text as paths looks the same everywhere; the salt makes the same names of clips in every run.
+    with (
+        matplotlib.rc_context({"svg.hashsalt": path.name, "svg.fonttype": "path"}),
+        atomic_file(path) as partial,
+    ):
+        FigureCanvasAgg(figure).print_figure(partial, format=kind, dpi=150, metadata=metadata)

@@ -1,6 +1,5 @@
 """Work spread over threads, each of which computes on one core."""
 
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +9,8 @@ from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from lors.base.cores import usable_cores
+
 Item = TypeVar("Item")
 
 # More threads than this wait for memory rather than compute.
@@ -18,8 +19,7 @@ _MOST_WORKERS = 16
 
 def default_workers() -> int:
     """The number of processors that this process may use, at most 16."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(_MOST_WORKERS, usable or 1)
+    return min(_MOST_WORKERS, usable_cores())
 
 
 @contextmanager

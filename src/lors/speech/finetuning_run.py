@@ -1,7 +1,6 @@
 """One training run: the Trainer's arguments, a look at the base model, all steps."""
 
 import gc
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainingArguments, WhisperForConditionalGeneration
 
+from lors.base.cores import usable_cores
 from lors.base.errors import LorsError
 from lors.base.files import read_json, write_json
 from lors.base.progress import say
@@ -216,4 +216,4 @@ def training_arguments(
 def _workers(wanted: int | None, device: str) -> int:
     if wanted is not None:
         return wanted
-    return 0 if device == "cpu" else min(8, max(1, (os.cpu_count() or 1) - 1))
+    return 0 if device == "cpu" else min(8, max(1, usable_cores() - 1))

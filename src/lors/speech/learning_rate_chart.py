@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lors.base.pictures import new_figure, write_png
+from lors.base.pictures import new_figure, write_picture
 
 # In the order of the rounds, of `lors.base.pictures.COLOURS`.
 _COLOURS = ("#56B4E9", "#0072B2", "#009E73", "#E69F00", "#CC79A7")
@@ -53,4 +53,4 @@ def draw_race(race: Mapping[str, Any], path: Path) -> None:
     )
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9)
-    write_png(figure, path)
+    write_picture(figure, path)

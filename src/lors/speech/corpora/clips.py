@@ -1,7 +1,6 @@
 """From the rows of a corpus to utterances: every clip's audio is opened, and what is wrong is told or counted."""
 
 import math
-import os
 import unicodedata
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
+from lors.base.cores import usable_cores
 from lors.base.errors import LorsError
 from lors.base.progress import progress
 from lors.base.visible import visible
@@ -146,7 +146,7 @@ def _measured(clips: Iterable[Clip]) -> Iterator[tuple[Clip, float | LorsError]]
             return error
 
     waiting = iter(clips)
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:
+    with ThreadPoolExecutor(min(4, usable_cores())) as threads:
         while batch := list(islice(waiting, _AT_A_TIME)):
             yield from zip(
                 batch, threads.map(lambda clip: length(clip.folder, clip.audio), batch), strict=True

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from lors.base.cores import usable_cores
 from lors.base.errors import LorsError, UsageError, did_you_mean
 from lors.base.visible import visible
 from lors.speech.audio import audio_duration
@@ -204,7 +205,7 @@ def measured(
             return error
 
     remaining = iter(names)
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:
+    with ThreadPoolExecutor(min(4, usable_cores())) as threads:
         waiting: deque[Future[list[tuple[str, float] | LorsError]]] = deque()
         while True:
             while len(waiting) < _BATCHES and (some := list(islice(remaining, _AT_A_TIME))):

@@ -1,6 +1,5 @@
 """Decoding with CTranslate2: the same weights, several times faster than transformers on a processor."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ import ctranslate2
 import numpy as np
 from torch import Tensor
 
+from lors.base.cores import usable_cores
 from lors.base.errors import LorsError, UsageError
 from lors.checkpoints.ctranslate2 import to_ctranslate2
 from lors.speech.decoding.hypothesis import Decoded
@@ -38,7 +38,7 @@ class CTranslate2Engine:
                 f"choose one of {', '.join(sorted(supported))}."
             )
         # Batches side by side on one core each: 9.1 s where one batch on two cores took 11.8.
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = usable_cores()
         self.workers = 1 if device == "cuda" else min(_MAX_WORKERS, cores)
         converted = to_ctranslate2(directory, str(options.quantization))
         try:

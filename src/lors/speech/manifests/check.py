@@ -1,7 +1,6 @@
 """Every bad line of a manifest of any size, on all cores, in constant memory."""
 
 import multiprocessing
-import os
 import signal
 import time
 from collections import deque
@@ -14,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from lors.base.child_process import depend_on_parent
+from lors.base.cores import usable_cores
 from lors.base.errors import LorsError, UsageError
 from lors.base.progress import progress, say
 from lors.speech.manifest import EXPECTED, is_empty, repeated
@@ -151,9 +151,7 @@ def check_with_progress(
     path = Path(path)
     require_file(path, EXPECTED)
     size = path.stat().st_size
-    workers = workers or len(
-        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    )
+    workers = workers or usable_cores()
     if size <= BLOCK_BYTES:
         yield from check_manifest(path, check_audio, contents=contents)
     else:

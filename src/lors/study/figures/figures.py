@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lors.base.files import atomic_file
+from lors.base.pictures import write_picture
 from lors.study.figures.comparisons import joint_dots, retention_scatter
 from lors.study.figures.data import number_of_languages, redundancy, training_hours
 from lors.study.figures.drawing import draw_dots, draw_lines, draw_scatter
@@ -42,8 +42,8 @@ def write_figures(figures: Iterable[AnyFigure], folder: Path) -> None:
     """Write NAME.png and NAME.svg of each; the same numbers give the same bytes."""
     for figure in figures:
         drawn = draw(figure)
-        _save(drawn, folder / f"{figure.name}.png", "png", {"Software": None})
-        _save(drawn, folder / f"{figure.name}.svg", "svg", {"Date": None, "Creator": None})
+        write_picture(drawn, folder / f"{figure.name}.png")
+        write_picture(drawn, folder / f"{figure.name}.svg")
 
 
 def draw(figure: AnyFigure) -> "Figure":
@@ -51,14 +51,3 @@ def draw(figure: AnyFigure) -> "Figure":
     if isinstance(figure, DotFigure):
         return draw_dots(figure)
     return draw_scatter(figure) if isinstance(figure, ScatterFigure) else draw_lines(figure)
-
-
-def _save(drawn: "Figure", path: Path, kind: str, metadata: dict[str, None]) -> None:
-    import matplotlib
-
-    # Text as paths looks the same everywhere; the salt makes the same names of clips in every run.
-    with (
-        matplotlib.rc_context({"svg.hashsalt": path.name, "svg.fonttype": "path"}),
-        atomic_file(path) as partial,
-    ):
-        drawn.savefig(partial, format=kind, dpi=150, metadata=metadata)

@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from lors.base.child_process import depend_on_parent
+from lors.base.cores import usable_cores
 from lors.base.errors import LorsError
 from lors.study.jobs.worker import Order, carry_out
 
@@ -136,7 +137,7 @@ def local_shares(workers: int | None, bytes_each: int) -> list[Share]:
     if gpus:
         return [Share(gpu=gpus[place % len(gpus)]) for place in range(workers or len(gpus))]
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    count = len(cores) or os.cpu_count() or 1
+    count = usable_cores()
     if workers is None:
         from lors.speech.decoding.available import default_memory
 

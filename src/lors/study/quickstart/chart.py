@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lors.base.pictures import COLOURS, new_figure, write_png
+from lors.base.pictures import COLOURS, new_figure, write_picture
 
 _COLOURS = (*COLOURS, "#F0E442", "#000000")
 
@@ -65,4 +65,4 @@ def draw_bars(bars: Sequence[Bar], path: Path, title: str, axis: str, note: str 
     figure.legend(loc="outside lower left", ncols=len(series), frameon=False, fontsize=9)
     if note:
         figure.supxlabel(note, fontsize=8, color="0.35", x=0.99, ha="right")
-    write_png(figure, path)
+    write_picture(figure, path)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lors.base.pictures import COLOURS, new_figure, write_png
+from lors.base.pictures import COLOURS, new_figure, write_picture
 from lors.study.tuning.report import shown, unit
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def draw_curve(tuning: "Tuning", path: Path) -> None:
         axes = figure.add_subplot(1, len(looks), place)
         _draw_look(axes, trials, tuning)
         axes.spines[["top", "right"]].set_visible(False)
-    write_png(figure, path)
+    write_picture(figure, path)
 
 
 def draw_front(tuning: "Tuning", path: Path) -> None:
@@ -74,7 +74,7 @@ def draw_front(tuning: "Tuning", path: Path) -> None:
     axes.set_ylabel(f"development data: {unit(tuning.best)}")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
-    write_png(figure, path)
+    write_picture(figure, path)
 
 
 def pareto_front(trials: Sequence["Trial"]) -> list["Trial"]:
