@@ -96,6 +96,7 @@ def test_figure_3_of_one_task_has_one_panel(whole: StudyResults) -> None:
     ]
     figure = number_of_languages(replace(whole, rows=tuple(rows)), "a")
     assert figure is not None and [panel.title for panel in figure.panels] == ["ST"]
+    assert figure.caption.startswith("BLEU against")
 
 
 def test_figure_4_has_a_line_for_each_system(whole: StudyResults) -> None:

@@ -24,8 +24,10 @@ def number_of_languages(results: StudyResults, language_set: str) -> LineFigure 
     systems = _with_finetuned(find_systems(rows, results.methods), main)
     combinations = {tuple(sorted(row.languages)) for row in rows}
     combinations.add(tuple(sorted(results.language_sets[language_set])))
+    tasks = _tasks(results, rows)
+    metrics = " and ".join(METRICS[task].partition(" ")[0] for task in tasks)
     panels = []
-    for task in _tasks(results, rows):
+    for task in tasks:
         lines = []
         for key, system in systems.items():
             known = (*system.rows, *(main[key].rows if key in main else ()))
@@ -41,7 +43,7 @@ def number_of_languages(results: StudyResults, language_set: str) -> LineFigure 
         results,
         "figure-3",
         "Figure 3",
-        "WER and BLEU against the number of languages: means over languages and over all combinations of so many; "
+        f"{metrics} against the number of languages: means over languages and over all combinations of so many; "
         "each band reaches from the best combination to the worst.",
         panels,
         columns=len(panels),
