@@ -19,6 +19,7 @@ def test_a_comparison_in_two_parts(
     tensors = load_file(expert / "model.safetensors")
     save_file({name: tensor * 1.02 for name, tensor in tensors.items()}, expert / "model.safetensors")
     manifest_of("es-transcribe-dev", [(1.0, "uno dos tres", "es", "es"), (1.2, "cuatro cinco", "es", "es")])
+    manifest_of("es-transcribe-test", [(1.1, "seis siete ocho", "es", "es")])
     command = [
         sys.executable,
         str(SCRIPT),
@@ -50,6 +51,8 @@ def test_a_comparison_in_two_parts(
     for score in facts["scores"].values():
         assert score["words"] == 5
         assert score["wer"] == pytest.approx(100 * score["errors"] / score["words"])
+    assert facts["tested"].keys() == {facts["found"], facts["best"]}
+    assert all(score["words"] == 3 for score in facts["tested"].values())
     assert [run["name"].split()[0] for run in found["runs"]] == [
         "tune",
         "evaluate",
@@ -57,6 +60,7 @@ def test_a_comparison_in_two_parts(
     ]
     text = page.with_suffix(".md").read_text()
     assert "merge and evaluate, one by one | 2 of 2" in text and "as fast by the clock" in text
+    assert "On test data of 3 words" in text
     (results,) = (tmp_path / "folder").glob("*/exhaustive/trials/beam-2/*scale=1/results.json")
     results.write_text(results.read_text().replace('"low": ', '"low": 1'))
     done = subprocess.run(command, capture_output=True, text=True)
