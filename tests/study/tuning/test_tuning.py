@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from lors.base.errors import UsageError
 from lors.merging.engine import merge
-from lors.study.tuning import search
+from lors.study.tuning import measurements, search
 from lors.study.tuning.space import SCALES, read_candidates
 from lors.study.tuning.tune import tune
 
@@ -72,7 +72,7 @@ class Surface:
 
 def stub(monkeypatch: pytest.MonkeyPatch, **minimum: tuple[float, float]) -> Surface:
     surface = Surface(**minimum)
-    monkeypatch.setattr(search, "evaluate", surface)
+    monkeypatch.setattr(measurements, "evaluate", surface)
     monkeypatch.setattr(search, "read_evaluation", surface.read)
     return surface
 
@@ -160,11 +160,11 @@ def test_a_search_goes_on_where_it_was_interrupted(
             raise KeyboardInterrupt
         return decode(*given, **named)
 
-    monkeypatch.setattr(search, "evaluate", third_time_unlucky)
+    monkeypatch.setattr(measurements, "evaluate", third_time_unlucky)
     with pytest.raises(KeyboardInterrupt):
         tune(recipe, [dev], out, tried=TRIED, first_look="greedy")
     assert not (out / "recipe.yaml").exists()
-    monkeypatch.setattr(search, "evaluate", surface)
+    monkeypatch.setattr(measurements, "evaluate", surface)
     first = tune(recipe, [dev], out, tried=TRIED, first_look="greedy")
     assert len(surface.decoded) == len(set(surface.decoded)) == 9
     assert tune(recipe, [dev], out, tried=TRIED, first_look="greedy") == first

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lors.base.pictures import COLOURS, new_figure, write_picture
 from lors.study.tuning.report import shown, unit
+from lors.study.tuning.trial import AGAINST
 
 if TYPE_CHECKING:
     from lors.study.tuning.trial import Trial
@@ -69,7 +70,7 @@ def draw_front(tuning: "Tuning", path: Path) -> None:
         linewidth=1,
         label="not bettered in both (Pareto front)",
     )
-    axes.axvline(0, color="0.4", linestyle=":", label="pretrained model")
+    axes.axvline(0, color="0.4", linestyle=":", label=AGAINST["pretrained"])
     axes.set_xlabel("held-out languages, change against the pretrained model, % (right is worse)")
     axes.set_ylabel(f"development data: {unit(tuning.best)}")
     axes.spines[["top", "right"]].set_visible(False)
@@ -117,11 +118,13 @@ def _draw_look(axes: Any, trials: Sequence["Trial"], tuning: "Tuning") -> None:
         )
     base = tuning.pretrained
     if trials[0].look != "loss":
-        axes.axhline(base.value, color="0.4", linestyle=":", label="pretrained model")
+        axes.axhline(base.value, color="0.4", linestyle=":", label=AGAINST["pretrained"])
     if trials[0].metric == "relative" and (base.against == "experts" or trials[0].look == "loss"):
-        reference = {"pretrained": "pretrained model", "experts": "each expert on its own"}[base.against]
         axes.axhline(
-            0.0, color="0.4", linestyle=":" if base.against == "pretrained" else "--", label=reference
+            0.0,
+            color="0.4",
+            linestyle=":" if base.against == "pretrained" else "--",
+            label=AGAINST[base.against],
         )
     tried = [_place(trial.values[across]) for trial in tuning.trials]
     if all(isinstance(value, int | float) for value in tried) and min(tried) < max(tried):

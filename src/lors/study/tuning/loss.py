@@ -54,6 +54,10 @@ class ClipLosses:
     def __len__(self) -> int:
         return len(self.nats)
 
+    def first(self, clips: int) -> "ClipLosses":
+        """Of the first so many."""
+        return ClipLosses(self.nats[:clips], self.labels[:clips])
+
 
 class DevLoss:
     """A Whisper and the features of all development clips, in memory.

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from lors.study.tuning.trial import AGAINST
+
 if TYPE_CHECKING:
     from lors.study.tuning.trial import Trial
     from lors.study.tuning.tune import Tuning
@@ -35,11 +37,10 @@ def trials_table(tuning: "Tuning") -> str:
         f"`{tuning.best.signature}`",
     ]
     if any(trial.look == "loss" for trial in tuning.trials):
-        notes.insert(0, _LOSS_NOTE.format(against=_AGAINST[tuning.best.against]))
+        notes.insert(0, _LOSS_NOTE.format(against=AGAINST[tuning.best.against]))
     return "\n".join(lines) + "\n\n" + "\n\n".join(notes) + "\n"
 
 
-_AGAINST = {"pretrained": "the pretrained model", "experts": "the expert trained on each language and task"}
 _LOSS_NOTE = (
     "loss: change of the teacher-forced negative log-likelihood per token of the text against {against}, in "
     "per cent, mean over languages and tasks, on the first n clips; what looked worse was measured on fewer."

@@ -59,8 +59,13 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """ "scale=0.4 rank_ratio=0.01", for tables and files."""
+        """ "scale=0.4 rank_ratio=0.01", for tables."""
         return " ".join(f"{key}={_shown(value)}" for key, value in self.values.items())
+
+    @property
+    def file_name(self) -> str:
+        """The name without spaces."""
+        return self.name.replace(" ", "_")
 
     def without_scale(self) -> tuple[tuple[str, str], ...]:
         """What candidates share whose task vectors are pruned alike."""

@@ -7,6 +7,9 @@ from typing import Any
 
 HIGHER_IS_BETTER = ("bleu",)
 
+AGAINST = {"pretrained": "the pretrained model", "experts": "the expert trained on each language and task"}
+"""What changes can be relative to, in words."""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -28,8 +31,7 @@ class Trial:
         retention: relative change on the held-out languages in per cent, above 0 where they got worse; None
             where none are held out, or where it was not measured.
         retention_low, retention_high: its 95 % interval.
-        against: what changes are relative to: "pretrained", or "experts", each language and task against the
-            expert that was trained on it.
+        against: what changes are relative to, a key of `AGAINST`.
     """
 
     values: Mapping[str, Any]

@@ -14,15 +14,17 @@ from lors.speech.manifest import read_manifest
 from lors.study.tuning.drawing import draw_trials
 from lors.study.tuning.expert_data import shared_out
 from lors.study.tuning.files import RECIPE, RECORD, STAGES, add_seconds, claim, finished, write_results
+from lors.study.tuning.measurements import PRETRAINED, Measurements
 from lors.study.tuning.objective import check_weights
+from lors.study.tuning.reference import Reference
 from lors.study.tuning.search import Search
 from lors.study.tuning.space import Candidate, Tried, check_space, ends_of, make_candidate, read_candidates
-from lors.study.tuning.trial import Trial, Tuning
+from lors.study.tuning.trial import AGAINST, Trial, Tuning
 
 __all__ = ["RECIPE", "RECORD", "STAGES", "Trial", "Tuning", "tune"]
 
 FIRST_LOOKS = ("loss", "greedy")
-RELATIVE_TO = ("pretrained", "experts")
+RELATIVE_TO = tuple(AGAINST)
 
 
 def tune(
@@ -111,19 +113,17 @@ def tune(
         claim(out, request, overwrite)
         if (earlier := finished(out, trials)) is not None:
             return earlier
+        pretrained = pretrained or out / PRETRAINED
+        ratios = [setting.rank_ratio for end in ends for setting in end.recipe.settings()]
+        measurements = Measurements(out, plan, dev, decoding=decoding, rank_ratios=ratios, seed=seed)
         search = Search(
-            out,
-            plan,
-            dev,
+            measurements,
+            Reference(measurements, owns, pretrained, beam_size),
             weights,
-            decoding=decoding,
             beam_size=beam_size,
+            relative=relative_to is not None or len(weights) > 1,
             pretrained=pretrained,
             retain=retain,
-            rank_ratios=[setting.rank_ratio for end in ends for setting in end.recipe.settings()],
-            seed=seed,
-            relative_to=relative_to,
-            owns=owns,
         )
         try:
             if trials is not None:
@@ -141,7 +141,7 @@ def tune(
             chosen, last = _decided(search, in_order, candidates, short_list, beam_size, retain_within)
             base = search.pretrained()
         finally:
-            seconds = add_seconds(out, search.seconds, time.monotonic() - start)
+            seconds = add_seconds(out, measurements.seconds, time.monotonic() - start)
         kept = [place for place, trial in enumerate(last) if _keeps(trial, retain_within)]
         winner = min(kept, key=lambda place: last[place].cost)
         best = last[winner]
