@@ -120,9 +120,10 @@ def _mapped(workers: int) -> Iterator[_Run]:
             "a process that looked at lines was killed, as where memory is short; use fewer with --workers."
         ) from None
     except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
+        # Not waited for, its thread may close what Python's own end still writes to, which is told as an exception.
+        pool.shutdown(wait=True, cancel_futures=True)
         raise
 
 
