@@ -32,6 +32,7 @@ SPECIAL = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one real run share a process, so that the run is made once; long tests come first."""
     items.sort(key=lambda item: item.get_closest_marker("real") is None)

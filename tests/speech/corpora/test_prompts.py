@@ -23,6 +23,8 @@ from lors.speech.corpora.prompt_sources import VOICES, audio_folder, transcript
 from lors.speech.corpora.prompts import prepare_prompts
 from lors.speech.manifest import Utterance, manifest_problems, read_manifest
 
+pytestmark = pytest.mark.xdist_group("prompts")  # what all share is made once
+
 NOWHERE = ("http://127.0.0.1:9/debian",)
 
 

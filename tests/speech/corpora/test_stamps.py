@@ -32,6 +32,8 @@ from lors.speech.corpora.stamps_sources import LANGUAGES, recordings, stamps_fol
 from lors.speech.corpora.stamps_transcripts import read_descriptions
 from lors.speech.manifest import Utterance, manifest_problems, read_manifest
 
+pytestmark = pytest.mark.xdist_group("stamps")  # what all share is made once
+
 PREPARED = ("da", "fr")
 NOWHERE = ("http://127.0.0.1:9/debian",)
 DEB = "tuxpaint-stamps-default_2022.06.04-1_all.deb"

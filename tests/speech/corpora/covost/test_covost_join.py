@@ -16,6 +16,8 @@ from lors.speech.corpora.covost import CovostCorpus
 
 from .tree import BAD_CLIPS, BAD_ROWS, V4, Tree, bad_clip, of_manifest, published, write_mp3, write_table
 
+pytestmark = pytest.mark.xdist_group("covost-join")  # what all share is made once
+
 ROWS = 100_000
 
 
