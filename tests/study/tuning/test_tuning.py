@@ -118,7 +118,7 @@ def test_greedy_ranks_and_the_full_beam_decides(
     surface = stub(monkeypatch, greedy=(0.4, 0.1), beam=(0.2, 0.1))
     found = tune(recipe, [dev], tmp_path / "out", tried=TRIED, first_look="greedy", short_list=2)
     # Greedy: 10 at (0.4, 0.1), 12 at (0.2, 0.1) and at (0.4, 0.3); of equal ones the first.
-    assert [entry[:2] for entry in surface.decoded if entry[2] == 5] == [(0.2, 0.1), (0.4, 0.1)]
+    assert [entry[:2] for entry in surface.decoded if entry[2] == 5] == [(0.4, 0.1), (0.2, 0.1)]
     assert len([entry for entry in surface.decoded if entry[2] == 1]) == 6
     assert found.best.values == {"rank_ratio": 0.1, "scale": 0.2}
     assert (found.best.value, found.pretrained.value) == (10.0, 30.0)

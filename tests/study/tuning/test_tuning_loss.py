@@ -103,6 +103,15 @@ def test_the_first_clips_hold_every_language_and_task(models: list[str], dev: Pa
     assert [len(cell.counts) for cell in dev_loss.by_cell(part)] == [1, 1, 1]
 
 
+def test_of_each_pair_of_languages_so_many_clips_and_no_more(
+    models: list[str], dev: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loss_module, "CLIPS", 1)
+    dev_loss = DevLoss(open_checkpoint(Path(models[0])), [dev], 100, None, 0)
+    assert sorted(dev_loss.groups) == ["es-transcribe", "es-translate", "fr-transcribe"]
+    assert len(dev_loss) == len(dev_loss.measured(99)) == 3
+
+
 def test_a_window_is_as_long_as_its_longest_clip_and_a_second(
     models: list[str], manifest_of: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

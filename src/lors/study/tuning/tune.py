@@ -18,6 +18,7 @@ from lors.study.tuning.measurements import PRETRAINED, Measurements
 from lors.study.tuning.objective import check_weights
 from lors.study.tuning.reference import Reference
 from lors.study.tuning.search import Search
+from lors.study.tuning.short_list import decided, keeps, scales_in_turn
 from lors.study.tuning.space import Candidate, Tried, check_space, ends_of, make_candidate, read_candidates
 from lors.study.tuning.trial import AGAINST, Trial, Tuning
 
@@ -136,17 +137,20 @@ def tune(
             # Those that were measured on more clips have come further.
             ranked = sorted(range(len(first)), key=lambda place: (-first[place].n, first[place].cost, place))
             in_order = [candidates[place] for place in ranked] or candidates
-            if first_look == "loss":
-                in_order = _scales_in_turn(in_order)
-            chosen, last = _decided(search, in_order, candidates, short_list, beam_size, retain_within)
+            if first_look == "loss" and first:
+                in_order = scales_in_turn(in_order)
+            along = first_look == "loss"
+            found = decided(search.decode, in_order, short_list, beam_size, retain_within, along)
+            chosen = [candidate for candidate in candidates if candidate.name in found]
+            last = [found[candidate.name] for candidate in chosen]
             base = search.pretrained()
         finally:
             seconds = add_seconds(out, measurements.seconds, time.monotonic() - start)
-        kept = [place for place, trial in enumerate(last) if _keeps(trial, retain_within)]
+        kept = [place for place, trial in enumerate(last) if keeps(trial, retain_within)]
         winner = min(kept, key=lambda place: last[place].cost)
         best = last[winner]
         as_good = tuple(last[place].values for place in kept if last[place].as_good_as(best))
-        refused = tuple(trial.values for trial in last if not _keeps(trial, retain_within))
+        refused = tuple(trial.values for trial in last if not keeps(trial, retain_within))
         greedy_alone = first_look == "greedy" and beam_size == 1
         told = tuple(first if greedy_alone and not retain else [*first, *last])
         result = Tuning(out, best, as_good, base, told, refused, seconds)
@@ -189,51 +193,6 @@ def _drawn(
     # In an order that does not depend on which run measured what.
     pairs = [found[name] for name in sorted(found)]
     return [candidate for candidate, _ in pairs], [trial for _, trial in pairs]
-
-
-def _scales_in_turn(ranked: Sequence[Candidate]) -> list[Candidate]:
-    """The best of each λ first, then the second of each, and so on.
-
-    Losses and error rates part where experts learn a way of writing that scoring overlooks, and λ decides how much
-    of it is taken over; what shares λ differs by less than a short list's data can tell.
-    """
-    seen: dict[str, int] = {}
-    turns = []
-    for candidate in ranked:
-        scale = repr(candidate.recipe.scale)
-        turns.append(seen.get(scale, 0))
-        seen[scale] = turns[-1] + 1
-    return [ranked[place] for place in sorted(range(len(ranked)), key=lambda place: (turns[place], place))]
-
-
-def _decided(
-    search: Search,
-    in_order: Sequence[Candidate],
-    candidates: Sequence[Candidate],
-    short_list: int,
-    beam_size: int,
-    within: float | None,
-) -> tuple[list[Candidate], list[Trial]]:
-    """The short list at the full beam, in the candidates' order; further ones until one keeps what it should."""
-    first = {candidate.name for candidate in in_order[:short_list]}
-    trials = {one.name: search.decode(one, beam_size) for one in candidates if one.name in first}
-    for candidate in in_order[short_list:]:
-        if any(_keeps(trial, within) for trial in trials.values()):
-            break
-        trials[candidate.name] = search.decode(candidate, beam_size)
-    if not any(_keeps(trial, within) for trial in trials.values()):
-        closest = min(trials.values(), key=lambda trial: trial.retention or 0.0)
-        values = ", ".join(f"{key} {value}" for key, value in closest.values.items())
-        raise UsageError(
-            f"none of {len(trials)} candidates stays within {within:g} % of the pretrained model on the held-out data; "
-            f"the closest, {values}, is {closest.retention:.1f} % worse: try smaller scales, or allow more."
-        )
-    chosen = [candidate for candidate in candidates if candidate.name in trials]
-    return chosen, [trials[candidate.name] for candidate in chosen]
-
-
-def _keeps(trial: Trial, within: float | None) -> bool:
-    return within is None or trial.retention is None or trial.retention <= within
 
 
 def _check(
