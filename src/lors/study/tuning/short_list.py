@@ -7,24 +7,9 @@ from lors.study.tuning.space import Candidate
 from lors.study.tuning.trial import Trial
 
 
-def scales_in_turn(ranked: Sequence[Candidate]) -> list[Candidate]:
-    """The best of each λ first, then the second of each, and so on.
-
-    Losses and error rates part where experts learn a way of writing that scoring overlooks, and λ decides how much
-    of it is taken over; what shares λ differs by less than a short list's data can tell.
-    """
-    seen: dict[str, int] = {}
-    turns = []
-    for candidate in ranked:
-        scale = repr(candidate.recipe.scale)
-        turns.append(seen.get(scale, 0))
-        seen[scale] = turns[-1] + 1
-    return [ranked[place] for place in sorted(range(len(ranked)), key=lambda place: (turns[place], place))]
-
-
 def decided(
     decode: Callable[[Candidate, int], Trial],
-    in_order: Sequence[Candidate],
+    ranked: Sequence[Candidate],
     short_list: int,
     beam_size: int,
     within: float | None,
@@ -34,21 +19,23 @@ def decided(
 
     Args:
         decode: (candidate, beam size) → its trial.
-        in_order: all candidates, the most promising first.
+        ranked: all candidates, the most promising first.
         short_list: how many are decoded.
         beam_size: of the full beam.
         within: what a candidate may lose on held-out data, in per cent.
-        along_scales: from the third on, go on from the least or the largest λ where the best lies there.
+        along_scales: begin with two λ, and go on from the least or the largest as long as the best lies there. Losses
+            and error rates part where experts learn a way of writing that scoring overlooks, and λ decides how much
+            of it is taken over.
 
     Raises:
         UsageError: none keeps what it should.
     """
     trials: dict[str, Trial] = {}
-    left = list(in_order)
+    left = list(ranked)
     while left and (len(trials) < short_list or not _any_keeps(trials, within)):
         following = left[0]
-        if along_scales and 2 <= len(trials) < short_list:
-            following = _beyond(in_order, trials, within) or following
+        if along_scales and 1 <= len(trials) < short_list:
+            following = _other_scale(ranked, trials, within) or following
         left.remove(following)
         trials[following.name] = decode(following, beam_size)
     if not _any_keeps(trials, within):
@@ -70,18 +57,20 @@ def _any_keeps(trials: Mapping[str, Trial], within: float | None) -> bool:
     return any(keeps(trial, within) for trial in trials.values())
 
 
-def _beyond(
-    in_order: Sequence[Candidate], trials: Mapping[str, Trial], within: float | None
+def _other_scale(
+    ranked: Sequence[Candidate], trials: Mapping[str, Trial], within: float | None
 ) -> Candidate | None:
-    """The first of the next λ, where the best one's λ is the least or the largest that was decoded."""
-    scales = sorted({candidate.recipe.scale for candidate in in_order if candidate.recipe.scale is not None})
-    decoded = [candidate for candidate in in_order if candidate.name in trials]
+    """The first of a second λ; then of the next one, where the best λ is the least or the largest that was decoded."""
+    scales = sorted({candidate.recipe.scale for candidate in ranked if candidate.recipe.scale is not None})
+    decoded = [candidate for candidate in ranked if candidate.name in trials]
     best = min(decoded, key=lambda one: (not keeps(trials[one.name], within), trials[one.name].cost))
     if best.recipe.scale is None:
         return None
     places = [scales.index(one.recipe.scale) for one in decoded if one.recipe.scale is not None]
     place = scales.index(best.recipe.scale)
-    following = place - 1 if place == min(places) else place + 1 if place == max(places) else -1
-    if not 0 <= following < len(scales):
-        return None
-    return next(candidate for candidate in in_order if candidate.recipe.scale == scales[following])
+    if len(set(places)) == 1:
+        wanted = {scale for scale in scales if scale != best.recipe.scale}
+    else:
+        following = place - 1 if place == min(places) else place + 1 if place == max(places) else -1
+        wanted = {scales[following]} if 0 <= following < len(scales) else set()
+    return next((candidate for candidate in ranked if candidate.recipe.scale in wanted), None)

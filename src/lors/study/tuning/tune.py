@@ -18,7 +18,7 @@ from lors.study.tuning.measurements import PRETRAINED, Measurements
 from lors.study.tuning.objective import check_weights
 from lors.study.tuning.reference import Reference
 from lors.study.tuning.search import Search
-from lors.study.tuning.short_list import decided, keeps, scales_in_turn
+from lors.study.tuning.short_list import decided, keeps
 from lors.study.tuning.space import Candidate, Tried, check_space, ends_of, make_candidate, read_candidates
 from lors.study.tuning.trial import AGAINST, Trial, Tuning
 
@@ -36,7 +36,7 @@ def tune(
     tried: Tried | None = None,
     trials: int | None = None,
     first_look: str = "loss",
-    short_list: int = 3,
+    short_list: int = 4,
     beam_size: int = 5,
     window: int = 1500,
     quantization: str | None = None,
@@ -52,7 +52,7 @@ def tune(
     """Merge at every combination of the values, measure on development data, and keep the best recipe.
 
     All candidates get a cheap first look, by default their teacher-forced loss in a model that stays in memory; the
-    best few of different λ, and the pretrained model, are decoded with the full beam, which decides. Matrices are
+    best few, of several λ, and the pretrained model, are decoded with the full beam, which decides. Matrices are
     decomposed once for all scales and keep ratios, and for all smaller rank ratios. Of equal candidates the first
     wins, so the smaller λ, which stays closer to the base. `out` keeps each trial's scores and hypotheses, not its
     weights: a search that was killed goes on where it stood, one that has ended costs nothing.
@@ -137,10 +137,8 @@ def tune(
             # Those that were measured on more clips have come further.
             ranked = sorted(range(len(first)), key=lambda place: (-first[place].n, first[place].cost, place))
             in_order = [candidates[place] for place in ranked] or candidates
-            if first_look == "loss" and first:
-                in_order = scales_in_turn(in_order)
-            along = first_look == "loss"
-            found = decided(search.decode, in_order, short_list, beam_size, retain_within, along)
+            by_loss = first_look == "loss"
+            found = decided(search.decode, in_order, short_list, beam_size, retain_within, by_loss)
             chosen = [candidate for candidate in candidates if candidate.name in found]
             last = [found[candidate.name] for candidate in chosen]
             base = search.pretrained()
