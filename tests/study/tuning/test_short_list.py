@@ -52,8 +52,14 @@ def test_between_worse_ones_it_keeps_to_the_first_look() -> None:
 
 
 @given(st.permutations(every()), st.sampled_from(SCALES), st.integers(1, 30))
-def test_with_as_many_as_there_are_scales_the_best_is_among_them(
+def test_with_as_many_as_there_are_scales_the_best_is_not_beyond_them(
     first: list[Candidate], best: float, short_list: int
 ) -> None:
     found = decoded(first, {scale: abs(scale - best) for scale in SCALES}, short_list)
-    assert short_list < len(SCALES) or best in found
+    assert short_list < len(SCALES) or min(found) <= best <= max(found)
+
+
+def test_a_scale_between_two_that_were_decoded_is_left_to_the_first_look() -> None:
+    costs = {scale: abs(scale - 0.3) for scale in SCALES}
+    first = every((0.2, 0.4, 0.3, 0.5, 0.6, 0.8, 1.0))
+    assert decoded(first, costs, 7) == [0.2, 0.4, 0.2, 0.2, 0.4, 0.4, 0.3]
