@@ -182,7 +182,7 @@ FINETUNED = {
     "prompts-and-stamps.yaml": 15,
     "later-methods.yaml": 15,
     # Of each seed 2 multilingual and 1 joint.
-    "seeds.yaml": 6,
+    "seeds.yaml": 9,
 }
 
 

@@ -31,7 +31,7 @@ def tune(
     ] = "loss",
     short_list: Annotated[
         int, typer.Option(help="How many of the best by the first look are decoded with all beams.")
-    ] = 4,
+    ] = 3,
     beam_size: Annotated[int, typer.Option(help="Beams of the decoding that decides.")] = 5,
     window: Annotated[
         int,

@@ -76,7 +76,7 @@ class Search(_Strict):
     """How a merge's settings are chosen on development data, by the names of `lors tune`."""
 
     first_look: Literal["loss", "greedy"] = "loss"
-    short_list: Count = 4
+    short_list: Count = 3
     beam_size: Annotated[int, Field(ge=1, le=100)] = 1
     limit: Count | None = None
     relative_to: Literal["pretrained", "experts"] | None = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lors.base.pictures import COLOURS, new_figure, write_picture
 from lors.study.tuning.report import shown, unit
-from lors.study.tuning.trial import AGAINST
+from lors.study.tuning.trial import AGAINST, DIFFER
 
 if TYPE_CHECKING:
     from lors.study.tuning.trial import Trial
@@ -22,7 +22,7 @@ def draw_curve(tuning: "Tuning", path: Path) -> None:
     one's 95 % interval: what lies in it the data cannot tell from the best.
     """
     looks: dict[str, list[Trial]] = {}
-    for trial in tuning.trials:
+    for trial in (trial for trial in tuning.trials if trial.look != DIFFER):
         looks.setdefault("loss" if trial.look == "loss" else "decoded", []).append(trial)
     figure = new_figure(6.5 * len(looks), 4.5)
     for place, trials in enumerate(looks.values(), start=1):

@@ -50,8 +50,8 @@ class CellCounts:
 
 
 @dataclass(frozen=True)
-class Relative:
-    """A mean of relative changes in per cent, the lower the better, with its 95 % interval."""
+class Mean:
+    """A mean over languages and tasks, of scores or of relative changes in per cent, with its 95 % interval."""
 
     value: float
     low: float
@@ -67,22 +67,49 @@ def loss_of(sums: np.ndarray) -> np.ndarray:
 _SCORES: dict[str, Callable[[np.ndarray], np.ndarray]] = {**bootstrap.SCORES, "loss": loss_of}
 
 
-def decoded_cells(evaluation: Evaluation, model: str) -> list[CellCounts]:
-    """The counts behind one model's scores, each pair of languages of each task, from its kept hypotheses."""
-    rows: dict[tuple[str, str, str], list[dict[str, str | int]]] = {}
-    for data in evaluation.request["data"]:
+_Line = Mapping[str, str | int]
+
+
+def decoded_lines(evaluation: Evaluation, model: str) -> dict[tuple[str, str, str], list[tuple[int, _Line]]]:
+    """One model's kept hypotheses: (task, source, target language) → (place of the manifest, line) in their order."""
+    rows: dict[tuple[str, str, str], list[tuple[int, _Line]]] = {}
+    for place, data in enumerate(evaluation.request["data"]):
         path = evaluation.directory / "hypotheses" / model / f"{data['name']}.jsonl"
         for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
-            rows.setdefault((line["task"], line["source_lang"], line["target_lang"]), []).append(line)
-    return [
-        CellCounts(task, source, target, METRICS[task], _counts(task, lines))
-        for (task, source, target), lines in sorted(rows.items())
-    ]
+            rows.setdefault((line["task"], line["source_lang"], line["target_lang"]), []).append(
+                (place, line)
+            )
+    return dict(sorted(rows.items()))
+
+
+def counts_of(key: tuple[str, str, str], lines: Sequence[_Line]) -> CellCounts:
+    """The counts of lines of one (task, source, target language)."""
+    return CellCounts(*key, METRICS[key[0]], _counts(key[0], lines))
+
+
+def decoded_cells(evaluation: Evaluation, model: str) -> list[CellCounts]:
+    """The counts behind one model's scores, each pair of languages of each task, from its kept hypotheses."""
+    found = decoded_lines(evaluation, model)
+    return [counts_of(key, [line for _, line in lines]) for key, lines in found.items()]
+
+
+def mean_score(cells: Sequence[CellCounts], seed: int = 0) -> Mean:
+    """The plain mean over cells of one task's scores, each cell's draws by itself, as in an evaluation."""
+    draws = np.mean(
+        [
+            _SCORES[cell.metric](bootstrap.resampled_sums(cell.counts, RESAMPLES, seed, cell.stratum))
+            for cell in cells
+        ],
+        axis=0,
+    )
+    interval = bootstrap.interval(draws)
+    value = float(np.mean([cell.value() for cell in cells]))
+    return Mean(value, interval.low, interval.high, sum(len(cell.counts) for cell in cells))
 
 
 def relative_change(
     cells: Sequence[CellCounts], base: Sequence[CellCounts], weights: Mapping[str, float], seed: int = 0
-) -> Relative:
+) -> Mean:
     """Σ w·change / Σ w over the cells, in per cent: (WER − WER0)/WER0, (BLEU0 − BLEU)/BLEU0, (loss − loss0)/loss0.
 
     What is divided by is at least 1 for WER and BLEU, and 0.001 for a loss. The interval's draws are the same
@@ -105,7 +132,7 @@ def relative_change(
         sums = (bootstrap.resampled_sums(c.counts, RESAMPLES, seed, ours.stratum) for c in (ours, theirs))
         draws += weight * _change(ours.metric, *sums)
     interval = bootstrap.interval(draws)
-    return Relative(value, interval.low, interval.high, sum(len(cell.counts) for cell in cells))
+    return Mean(value, interval.low, interval.high, sum(len(cell.counts) for cell in cells))
 
 
 def check_weights(weights: Mapping[str, float], tasks: Sequence[str]) -> dict[str, float]:

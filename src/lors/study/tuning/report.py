@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from lors.study.tuning.trial import AGAINST
+from lors.study.tuning.trial import AGAINST, DIFFER
 
 if TYPE_CHECKING:
     from lors.study.tuning.trial import Trial
@@ -38,12 +38,19 @@ def trials_table(tuning: "Tuning") -> str:
     ]
     if any(trial.look == "loss" for trial in tuning.trials):
         notes.insert(0, _LOSS_NOTE.format(against=AGAINST[tuning.best.against]))
+    if any(trial.look == DIFFER for trial in tuning.trials):
+        notes.insert(0, _DIFFER_NOTE)
     return "\n".join(lines) + "\n\n" + "\n\n".join(notes) + "\n"
 
 
 _LOSS_NOTE = (
     "loss: change of the teacher-forced negative log-likelihood per token of the text against {against}, in "
     "per cent, mean over languages and tasks, on the first n clips; what looked worse was measured on fewer."
+)
+
+_DIFFER_NOTE = (
+    "where two differ: decoded on the n clips in which the first two of the short list made different mistakes, and "
+    "counted as the first of them on all others."
 )
 
 
@@ -65,7 +72,7 @@ def values_in_words(values: Mapping[str, Any]) -> str:
 
 def how(trial: "Trial") -> str:
     """What a trial is measured by, as a heading."""
-    look = _LOOKS.get(trial.look, f"beam {trial.beam_size}")
+    look = _LOOKS.get(trial.look, f"beam {trial.beam_size}" + f" {DIFFER}" * (trial.look == DIFFER))
     return look if look == "loss" else f"{unit(trial)}, {look}"
 
 

@@ -10,11 +10,12 @@ from lors.speech.evaluation import Evaluation, read_evaluation
 from lors.study.tuning.halving import halved
 from lors.study.tuning.loss import BLOCK
 from lors.study.tuning.measurements import MODEL, PRETRAINED, Measurements
-from lors.study.tuning.objective import Relative, decoded_cells, relative_change
+from lors.study.tuning.objective import CellCounts, Mean, decoded_cells, mean_score, relative_change
 from lors.study.tuning.reference import Reference
 from lors.study.tuning.report import unit, with_interval
+from lors.study.tuning.second_look import differing, put_in, write_differing
 from lors.study.tuning.space import Candidate
-from lors.study.tuning.trial import Trial
+from lors.study.tuning.trial import DIFFER, Trial
 
 
 class Search:
@@ -67,10 +68,39 @@ class Search:
         """The candidate's trial by its loss on all clips."""
         return self._loss(candidate, len(self._measurements.dev_loss))
 
+    def look_again(self, candidates: Sequence[Candidate], decoded: Sequence[Candidate]) -> list[Trial]:
+        """A trial of each at the full beam, on the clips in which two of the short list made different mistakes.
+
+        On all other clips it is counted as the first of the two.
+
+        Args:
+            candidates: that are not decoded yet.
+            decoded: two of the short list; where they made the same mistakes, there is nothing to look at.
+        """
+        measured = self._measurements
+        first, second = (read_evaluation(self._folder(one, self._beam_size)) for one in decoded)
+        found = differing(first, second, MODEL)
+        if not found.n:
+            return []
+        cells = decoded_cells(first, MODEL)
+        parts = measured.out / "trials" / "where-two-differ"
+        data = write_differing(found, measured.dev, parts)
+        trials = []
+        for candidate in candidates:
+            folder = parts / candidate.file_name
+            measured.decode_merged(candidate, {folder: data}, self._beam_size)
+            whole = put_in(cells, decoded_cells(read_evaluation(folder), MODEL), found)
+            trials.append(self._where_two_differ(candidate, whole, found.n, decoded))
+            _tell(candidate.name, trials[-1])
+        return trials
+
+    def _folder(self, candidate: Candidate, beam_size: int) -> Path:
+        return self._measurements.out / "trials" / f"beam-{beam_size}" / candidate.file_name
+
     def decode(self, candidate: Candidate, beam_size: int) -> Trial:
         """The candidate's score: what an earlier run has left, or else merged and decoded now."""
         trials = self._measurements.out / "trials"
-        folder = trials / f"beam-{beam_size}" / candidate.file_name
+        folder = self._folder(candidate, beam_size)
         held_out = trials / f"retain-beam-{beam_size}" / candidate.file_name
         with_retention = bool(self._retain) and beam_size == self._beam_size
         data = {folder: self._measurements.dev, **({held_out: self._retain} if with_retention else {})}
@@ -100,7 +130,7 @@ class Search:
             numbers = (score.metric, score.value, score.low, score.high, score.n, score.loops)
         else:
             ours = decoded_cells(found, model)
-            change = relative_change(ours, self._reference.cells, self._weights, self._measurements.seed)
+            change = self._change(ours)
             scores = [score for score in found.scores if score.source_lang]
             first = f"{self._reference.change}, {_weighed(self._weights)}"
             signatures = [first, *(score.signature for score in scores)]
@@ -112,7 +142,22 @@ class Search:
             against=self._reference.name,
         )  # fmt: skip
 
-    def _retention(self, folder: Path) -> Relative:
+    def _change(self, cells: Sequence[CellCounts]) -> Mean:
+        return relative_change(cells, self._reference.cells, self._weights, self._measurements.seed)
+
+    def _where_two_differ(
+        self, candidate: Candidate, cells: Sequence[CellCounts], clips: int, decoded: Sequence[Candidate]
+    ) -> Trial:
+        mean = self._change(cells) if self._relative else mean_score(cells, self._measurements.seed)
+        one, other = (candidate.name for candidate in decoded)
+        return Trial(
+            dict(candidate.values), DIFFER, self._beam_size,
+            "relative" if self._relative else cells[0].metric, mean.value, mean.low, mean.high, clips, 0,
+            f"decoded where {one} and {other} differ, else as {one}", {cell.name: cell.value() for cell in cells},
+            against=self._reference.name,
+        )  # fmt: skip
+
+    def _retention(self, folder: Path) -> Mean:
         measured = self._measurements
         base = measured.decode_base(self._retain, measured.out / "pretrained-retain", self._beam_size)
         ours = decoded_cells(read_evaluation(folder), MODEL)
@@ -134,6 +179,7 @@ class Search:
 
 def _tell(name: str, trial: Trial) -> None:
     beam = "" if trial.look == "loss" else f", beam {trial.beam_size}"
+    beam += f", {trial.n} clips {DIFFER}" * (trial.look == DIFFER)
     kept = "" if trial.retention is None else f", held out {trial.retention:+.1f} %"
     say(f"{name}: {unit(trial)} {with_interval(trial)}{kept}{beam}")
 

@@ -6,6 +6,8 @@ from lors.base.errors import UsageError
 from lors.study.tuning.space import Candidate
 from lors.study.tuning.trial import Trial
 
+FEW = 6
+
 
 def decided(
     decode: Callable[[Candidate, int], Trial],
@@ -13,9 +15,9 @@ def decided(
     short_list: int,
     beam_size: int,
     within: float | None,
-    along_scales: bool,
-) -> dict[str, Trial]:
-    """Name → trial at the full beam, of so many candidates; further ones until one keeps what it should.
+    look_again: Callable[[Sequence[Candidate], Sequence[Candidate]], Sequence[Trial]] | None,
+) -> tuple[dict[str, Trial], list[Trial]]:
+    """Name → trial at the full beam, of so many candidates, further ones until one keeps what it should; second looks.
 
     Args:
         decode: (candidate, beam size) → its trial.
@@ -23,20 +25,31 @@ def decided(
         short_list: how many are decoded.
         beam_size: of the full beam.
         within: what a candidate may lose on held-out data, in per cent.
-        along_scales: begin with two λ, and go on from the least or the largest as long as the best lies there. Losses
-            and error rates part where experts learn a way of writing that scoring overlooks, and λ decides how much
-            of it is taken over.
+        look_again: (candidates, the two that were decoded) → a trial of each, cheaper than `decode`, or none.
+            With it the short list begins with two λ, and goes on with what these trials rank highest: losses and
+            error rates part where experts learn a way of writing that scoring overlooks, and λ decides how much of
+            it is taken over.
 
     Raises:
         UsageError: none keeps what it should.
     """
     trials: dict[str, Trial] = {}
+    second: list[Trial] = []
+    decoded: list[Candidate] = []
     left = list(ranked)
     while left and (len(trials) < short_list or not _any_keeps(trials, within)):
         following = left[0]
-        if along_scales and 1 <= len(trials) < short_list:
-            following = _other_scale(ranked, trials, within) or following
+        if look_again is not None and short_list > len(trials) == 1:
+            scale = decoded[0].recipe.scale
+            following = next((one for one in left if one.recipe.scale != scale), following)
+        elif look_again is not None and len(trials) == 2 and len(left) > short_list - 2 > 0:
+            few = _for_second_look(left, decoded)
+            second = list(look_again(few, decoded))
+            cost = {few[place].name: trial.cost for place, trial in enumerate(second)}
+            left.sort(key=lambda one: cost.get(one.name, float("inf")))
+            following = left[0]
         left.remove(following)
+        decoded.append(following)
         trials[following.name] = decode(following, beam_size)
     if not _any_keeps(trials, within):
         closest = min(trials.values(), key=lambda trial: trial.retention or 0.0)
@@ -45,7 +58,7 @@ def decided(
             f"none of {len(trials)} candidates stays within {within:g} % of the pretrained model on the held-out data; "
             f"the closest, {values}, is {closest.retention:.1f} % worse: try smaller scales, or allow more."
         )
-    return trials
+    return trials, second
 
 
 def keeps(trial: Trial, within: float | None) -> bool:
@@ -57,20 +70,15 @@ def _any_keeps(trials: Mapping[str, Trial], within: float | None) -> bool:
     return any(keeps(trial, within) for trial in trials.values())
 
 
-def _other_scale(
-    ranked: Sequence[Candidate], trials: Mapping[str, Trial], within: float | None
-) -> Candidate | None:
-    """The first of a second λ; then of the next one, where the best λ is the least or the largest that was decoded."""
-    scales = sorted({candidate.recipe.scale for candidate in ranked if candidate.recipe.scale is not None})
-    decoded = [candidate for candidate in ranked if candidate.name in trials]
-    best = min(decoded, key=lambda one: (not keeps(trials[one.name], within), trials[one.name].cost))
-    if best.recipe.scale is None:
-        return None
-    places = [scales.index(one.recipe.scale) for one in decoded if one.recipe.scale is not None]
-    place = scales.index(best.recipe.scale)
-    if len(set(places)) == 1:
-        wanted = {scale for scale in scales if scale != best.recipe.scale}
-    else:
-        following = place - 1 if place == min(places) else place + 1 if place == max(places) else -1
-        wanted = {scales[following]} if 0 <= following < len(scales) else set()
-    return next((candidate for candidate in ranked if candidate.recipe.scale in wanted), None)
+def _for_second_look(left: Sequence[Candidate], decoded: Sequence[Candidate]) -> list[Candidate]:
+    """The first few, and the first of the next λ below and above those decoded."""
+    few = list(left[:FEW])
+    known = [one.recipe.scale for one in decoded if one.recipe.scale is not None]
+    others = {one.recipe.scale for one in left if one.recipe.scale is not None}
+    below = [scale for scale in others if known and scale < min(known)]
+    above = [scale for scale in others if known and scale > max(known)]
+    for wanted in (*sorted(below)[-1:], *sorted(above)[:1]):
+        one = next(candidate for candidate in left if candidate.recipe.scale == wanted)
+        if one not in few:
+            few.append(one)
+    return few

@@ -10,6 +10,9 @@ HIGHER_IS_BETTER = ("bleu",)
 AGAINST = {"pretrained": "the pretrained model", "experts": "the expert trained on each language and task"}
 """What changes can be relative to, in words."""
 
+DIFFER = "where two differ"
+"""The look at clips in which two of the short list made different mistakes."""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -17,14 +20,14 @@ class Trial:
 
     Attributes:
         values: key → value, of what is tried; empty for the pretrained model.
-        look: "loss" (teacher-forced, no decoding), "greedy" or "beam".
+        look: "loss" (teacher-forced, no decoding), "greedy", `DIFFER` or "beam".
         beam_size: of the decoder; 0 for the loss.
         metric: "wer" (per cent, the lower the better), "bleu" (0 to 100, the higher the better), or what the loss
             and data of both tasks are measured by: "relative", the mean over languages and tasks of the change
             (of loss, WER or BLEU), in per cent, the lower the better.
         value: the mean over languages (and tasks).
         low, high: its 95 % bootstrap interval over utterances; for "relative" the draws are paired.
-        n: utterances.
+        n: utterances that were measured.
         loops: hypotheses that looped.
         signature: metric, normaliser, model, data and decoder.
         cells: language and task, as "es-translate" → WER, BLEU, or nats per label.

@@ -36,7 +36,7 @@ def tune(
     tried: Tried | None = None,
     trials: int | None = None,
     first_look: str = "loss",
-    short_list: int = 4,
+    short_list: int = 3,
     beam_size: int = 5,
     window: int = 1500,
     quantization: str | None = None,
@@ -52,7 +52,8 @@ def tune(
     """Merge at every combination of the values, measure on development data, and keep the best recipe.
 
     All candidates get a cheap first look, by default their teacher-forced loss in a model that stays in memory; the
-    best few, of several λ, and the pretrained model, are decoded with the full beam, which decides. Matrices are
+    best few, of several λ, and the pretrained model, are decoded with the full beam, which decides. Where the first
+    two of them make different mistakes, more are decoded, to choose those that follow. Matrices are
     decomposed once for all scales and keep ratios, and for all smaller rank ratios. Of equal candidates the first
     wins, so the smaller λ, which stays closer to the base. `out` keeps each trial's scores and hypotheses, not its
     weights: a search that was killed goes on where it stood, one that has ended costs nothing.
@@ -137,8 +138,8 @@ def tune(
             # Those that were measured on more clips have come further.
             ranked = sorted(range(len(first)), key=lambda place: (-first[place].n, first[place].cost, place))
             in_order = [candidates[place] for place in ranked] or candidates
-            by_loss = first_look == "loss"
-            found = decided(search.decode, in_order, short_list, beam_size, retain_within, by_loss)
+            again = search.look_again if first_look == "loss" else None
+            found, second = decided(search.decode, in_order, short_list, beam_size, retain_within, again)
             chosen = [candidate for candidate in candidates if candidate.name in found]
             last = [found[candidate.name] for candidate in chosen]
             base = search.pretrained()
@@ -150,7 +151,7 @@ def tune(
         as_good = tuple(last[place].values for place in kept if last[place].as_good_as(best))
         refused = tuple(trial.values for trial in last if not keeps(trial, retain_within))
         greedy_alone = first_look == "greedy" and beam_size == 1
-        told = tuple(first if greedy_alone and not retain else [*first, *last])
+        told = tuple(first if greedy_alone and not retain else [*first, *second, *last])
         result = Tuning(out, best, as_good, base, told, refused, seconds)
         write_results(result, chosen[winner].recipe, trials)
     say(cost_of(result))
