@@ -160,7 +160,7 @@ def main() -> int:
     parser.add_argument("--limit", type=int, help="clips of each language; all by default")
     parser.add_argument("--window", type=int, default=400)
     parser.add_argument("--beam-size", type=int, default=5)
-    parser.add_argument("--short-list", type=int, default=4)
+    parser.add_argument("--short-list", type=int, default=3)
     parser.add_argument("--only", choices=("tune", "one-by-one", "exhaustive"), help="this part alone")
     parser.add_argument("--minutes", type=float, default=1e6, help="start no further candidate after so long")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"logs and scores; by default {FOLDER}")
