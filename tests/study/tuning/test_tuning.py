@@ -166,9 +166,9 @@ def test_a_search_goes_on_where_it_was_interrupted(
     assert not (out / "recipe.yaml").exists()
     monkeypatch.setattr(measurements, "evaluate", surface)
     first = tune(recipe, [dev], out, tried=TRIED, first_look="greedy")
-    assert len(surface.decoded) == len(set(surface.decoded)) == 6 + 4
+    assert len(surface.decoded) == len(set(surface.decoded)) == 6 + 3
     assert tune(recipe, [dev], out, tried=TRIED, first_look="greedy") == first
-    assert len(surface.decoded) == 6 + 4
+    assert len(surface.decoded) == 6 + 3
     assert not (out / "candidate").exists()
 
 

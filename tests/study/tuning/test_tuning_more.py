@@ -229,6 +229,9 @@ def test_what_loses_held_out_languages_is_refused(
         def decode(self, candidate: Any, beam: int) -> Trial:
             return trial(candidate.values["scale"], "beam")
 
+        def look_again(self, *_: Any) -> list[Trial]:
+            return []
+
         def pretrained(self) -> Trial:
             return Trial({}, "beam", 5, "relative", 0.0, 0.0, 0.0, 4, 0, "stub")
 

@@ -7,6 +7,7 @@ from lors.study.tuning.space import Candidate
 from lors.study.tuning.trial import Trial
 
 FEW = 6
+"""So many at the least get a second look, beside those of further λ; twice as many as are then decoded."""
 
 
 def decided(
@@ -17,7 +18,9 @@ def decided(
     within: float | None,
     look_again: Callable[[Sequence[Candidate], Sequence[Candidate]], Sequence[Trial]] | None,
 ) -> tuple[dict[str, Trial], list[Trial]]:
-    """Name → trial at the full beam, of so many candidates, further ones until one keeps what it should; second looks.
+    """The trials at the full beam, by name, and the second looks.
+
+    So many candidates are decoded, or more, until one keeps what it should.
 
     Args:
         decode: (candidate, beam size) → its trial.
@@ -43,7 +46,7 @@ def decided(
             scale = decoded[0].recipe.scale
             following = next((one for one in left if one.recipe.scale != scale), following)
         elif look_again is not None and len(trials) == 2 and len(left) > short_list - 2 > 0:
-            few = _for_second_look(left, decoded)
+            few = _for_second_look(left, decoded, max(FEW, 2 * (short_list - 2)))
             second = list(look_again(few, decoded))
             cost = {few[place].name: trial.cost for place, trial in enumerate(second)}
             left.sort(key=lambda one: cost.get(one.name, float("inf")))
@@ -70,9 +73,9 @@ def _any_keeps(trials: Mapping[str, Trial], within: float | None) -> bool:
     return any(keeps(trial, within) for trial in trials.values())
 
 
-def _for_second_look(left: Sequence[Candidate], decoded: Sequence[Candidate]) -> list[Candidate]:
-    """The first few, and the first of the next λ below and above those decoded."""
-    few = list(left[:FEW])
+def _for_second_look(left: Sequence[Candidate], decoded: Sequence[Candidate], count: int) -> list[Candidate]:
+    """The first so many, and the first of the next λ below and above those decoded."""
+    few = list(left[:count])
     known = [one.recipe.scale for one in decoded if one.recipe.scale is not None]
     others = {one.recipe.scale for one in left if one.recipe.scale is not None}
     below = [scale for scale in others if known and scale < min(known)]
