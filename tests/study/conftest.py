@@ -8,6 +8,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 
 def _toy() -> ModuleType:
@@ -24,6 +26,22 @@ def _toy() -> ModuleType:
 def toy() -> Any:
     """The module `toy_study`."""
     return _toy()
+
+
+@pytest.fixture(scope="session")
+def make_expert(make_whisper: Callable[..., Path]) -> Callable[[Path, int, float], Path]:
+    """Makes the toy Whisper with noise upon it: (folder, seed, the noise's standard deviation) → the folder."""
+
+    def make(folder: Path, seed: int, noise: float) -> Path:
+        weights = make_whisper(folder) / "model.safetensors"
+        generator = torch.Generator().manual_seed(seed)
+        tensors = load_file(weights)
+        save_file(
+            {k: t + noise * torch.randn(t.shape, generator=generator) for k, t in tensors.items()}, weights
+        )
+        return folder
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -3,20 +3,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
 from lors.study.quickstart import scale_search
 from lors.study.quickstart.scale_search import choose_scale
 
 
 @pytest.fixture
-def recipe(make_whisper: Callable[..., Path], tmp_path: Path) -> dict[str, Any]:
-    base, expert = make_whisper(tmp_path / "base"), make_whisper(tmp_path / "expert")
-    tensors = load_file(expert / "model.safetensors")
-    generator = torch.Generator().manual_seed(1)
-    changed = {k: t + 0.01 * torch.randn(t.shape, generator=generator) for k, t in tensors.items()}
-    save_file(changed, expert / "model.safetensors")
+def recipe(
+    make_whisper: Callable[..., Path], make_expert: Callable[..., Path], tmp_path: Path
+) -> dict[str, Any]:
+    base, expert = make_whisper(tmp_path / "base"), make_expert(tmp_path / "expert", 1, 0.01)
     return {"base": str(base), "method": "task-arithmetic", "experts": [str(expert)]}
 
 

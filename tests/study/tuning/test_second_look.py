@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
 from lors.speech.evaluation import Evaluation, evaluate
 from lors.speech.manifest import read_manifest
@@ -21,15 +19,10 @@ DECODING: dict[str, Any] = {"beam_size": 2, "window": 100, "seed": 3}
 
 
 @pytest.fixture
-def models(make_whisper: Callable[..., Path], tmp_path: Path) -> list[Path]:
+def models(make_whisper: Callable[..., Path], make_expert: Callable[..., Path], tmp_path: Path) -> list[Path]:
     """A base and two experts, near enough to it that some texts stay the same."""
-    paths = [make_whisper(tmp_path / name) for name in ("base", "one", "two")]
-    for seed, path in enumerate(paths[1:], start=1):
-        tensors = load_file(path / "model.safetensors")
-        generator = torch.Generator().manual_seed(seed)
-        changed = {k: t + 0.004 * torch.randn(t.shape, generator=generator) for k, t in tensors.items()}
-        save_file(changed, path / "model.safetensors")
-    return paths
+    experts = [make_expert(tmp_path / name, seed, 0.004) for seed, name in ((1, "one"), (2, "two"))]
+    return [make_whisper(tmp_path / "base"), *experts]
 
 
 @pytest.fixture

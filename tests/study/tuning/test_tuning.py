@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from lors.base.errors import UsageError
 from lors.merging.engine import merge
@@ -19,14 +19,10 @@ from lors.study.tuning.tune import tune
 
 
 @pytest.fixture
-def recipe(make_whisper: Callable[..., Path], tmp_path: Path) -> Path:
+def recipe(make_whisper: Callable[..., Path], make_expert: Callable[..., Path], tmp_path: Path) -> Path:
     """A recipe file with relative names, which lacks the keys that are tried."""
     make_whisper(tmp_path / "base")
-    expert = make_whisper(tmp_path / "expert")
-    tensors = load_file(expert / "model.safetensors")
-    generator = torch.Generator().manual_seed(1)
-    changed = {k: t + 0.01 * torch.randn(t.shape, generator=generator) for k, t in tensors.items()}
-    save_file(changed, expert / "model.safetensors")
+    make_expert(tmp_path / "expert", 1, 0.01)
     path = tmp_path / "recipe.yaml"
     path.write_text("base: base\nmethod: lors\nkeep_ratio: 0.2\nexperts: [expert]\n")
     return path

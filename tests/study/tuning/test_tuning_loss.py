@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers import WhisperForConditionalGeneration, WhisperTokenizer
 
 from lors.base.errors import LorsError, UsageError
@@ -22,15 +22,10 @@ from lors.study.tuning.tune import tune
 
 
 @pytest.fixture
-def models(make_whisper: Callable[..., Path], tmp_path: Path) -> list[str]:
+def models(make_whisper: Callable[..., Path], make_expert: Callable[..., Path], tmp_path: Path) -> list[str]:
     """A base and two experts."""
-    paths = [make_whisper(tmp_path / name) for name in ("base", "one", "two")]
-    for seed, path in enumerate(paths[1:], start=1):
-        tensors = load_file(path / "model.safetensors")
-        generator = torch.Generator().manual_seed(seed)
-        changed = {k: t + 0.02 * torch.randn(t.shape, generator=generator) for k, t in tensors.items()}
-        save_file(changed, path / "model.safetensors")
-    return [str(path) for path in paths]
+    experts = [make_expert(tmp_path / name, seed, 0.02) for seed, name in ((1, "one"), (2, "two"))]
+    return [str(path) for path in (make_whisper(tmp_path / "base"), *experts)]
 
 
 def recipe_of(models: list[str], method: str = "lors", **keys: Any) -> dict[str, Any]:

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
-from safetensors.torch import load_file, save_file
 
 from lors.base.errors import UsageError
 from lors.speech.evaluation import evaluate
@@ -25,16 +23,15 @@ QUICK: dict[str, Any] = {"beam_size": 1, "window": 100, "short_list": 2}
 
 
 @pytest.fixture
-def recipe(make_whisper: Callable[..., Path], tmp_path: Path) -> dict[str, Any]:
-    paths = [make_whisper(tmp_path / name) for name in ("base", "es", "fr")]
-    for seed, path in enumerate(paths[1:], start=1):
-        tensors = load_file(path / "model.safetensors")
-        generator = torch.Generator().manual_seed(seed)
-        changed = {k: t + 0.02 * torch.randn(t.shape, generator=generator) for k, t in tensors.items()}
-        save_file(changed, path / "model.safetensors")
+def recipe(
+    make_whisper: Callable[..., Path], make_expert: Callable[..., Path], tmp_path: Path
+) -> dict[str, Any]:
+    base = make_whisper(tmp_path / "base")
+    experts = [make_expert(tmp_path / name, seed, 0.02) for seed, name in ((1, "es"), (2, "fr"))]
+    for path in experts:
         groups = {f"{path.name}-transcribe": {"clips": 1, "minutes": 1.0}}
         (path / "finetune.json").write_text(json.dumps({"train_groups": groups}))
-    return {"base": str(paths[0]), "method": "lors", "experts": [str(path) for path in paths[1:]]}
+    return {"base": str(base), "method": "lors", "experts": [str(path) for path in experts]}
 
 
 @pytest.fixture
